@@ -1,0 +1,49 @@
+# `make demo` and `make test` set up what they need: a virtual environment in .venv, the packages, the compiled
+# extension. A second run finds all that done. Paths are relative, so that the checkout may lie in a path with spaces.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: setup demo test test-slow quality format clean
+
+setup: $(VENV)/runtime.stamp $(VENV)/compiled.stamp  ## what training and testing need
+
+demo: setup  ## synthetic data, a teacher, a student distilled from it, a report
+	$(RUN) tools/demo.py
+
+test: setup $(VENV)/dev.stamp quality  ## everything CI runs
+	$(RUN) -m pytest -q
+
+test-slow: setup $(VENV)/dev.stamp  ## the tests that take minutes
+	$(RUN) -m pytest -q -m slow
+
+quality: $(VENV)/dev.stamp  ## style and import contracts
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/dev.stamp  ## put the style right
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+clean:  ## build products only; data, runs and .venv stay
+	rm -rf build .pytest_cache .ruff_cache .import_linter_cache .hypothesis post_processing/*.so post_processing/*.cpp
+	rm -f $(VENV)/compiled.stamp
+
+$(VENV)/created.stamp:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/runtime.stamp: $(VENV)/created.stamp requirement.txt
+	$(RUN) -m pip install --disable-pip-version-check -q -r requirement.txt
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/runtime.stamp requirement-dev.txt
+	$(RUN) -m pip install --disable-pip-version-check -q -r requirement-dev.txt
+	touch $@
+
+$(VENV)/compiled.stamp: $(VENV)/runtime.stamp compile.sh setup.py $(wildcard post_processing/*.pyx post_processing/*.hpp)
+	PYTHON=$(RUN) sh ./compile.sh
+	touch $@

@@ -1,0 +1,25 @@
+"""Tests every checkpoint of a folder:  python batch_eval.py config/kkd/r18_ctw.py [FOLDER]"""
+
+import argparse
+from pathlib import Path
+
+from engine import cli
+from engine.batch_eval import evaluate_folder, write_summary
+from engine.config import load_config
+
+
+def main(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config, args.cfg_options)
+    device = cli.resolve_device(args.device)
+    cli.check_precision(args.precision, device)
+    folder = Path(args.folder or Path("work_dirs") / cli.run_name(args.config))
+    work_dir = Path(args.work_dir or folder / "batch_eval")
+    rows = evaluate_folder(cfg, folder, work_dir, device, args.precision)
+    write_summary(rows, work_dir)
+
+
+if __name__ == "__main__":
+    parser = cli.parser(__doc__)
+    parser.add_argument("config", help="the config that the checkpoints were trained with")
+    parser.add_argument("folder", nargs="?", help="default: work_dirs/CONFIG")
+    cli.run(main, parser)

@@ -1,0 +1,95 @@
+"""What a learner is, and what every distillation method shares: frozen teachers and a student of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmengine.registry import Registry
+from torch import Tensor, nn
+
+from errors import InputError
+from models.weights import load_strict
+
+LEARNERS = Registry("learner")
+
+
+@dataclass
+class StepResult:
+    """What a learner makes of one batch.
+
+    Attributes:
+        losses: weighted scalars; training minimises their sum and nothing else.
+        metrics: scalars to report, without gradient.
+    """
+
+    losses: dict[str, Tensor]
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Learner(nn.Module):
+    """Base of all learners. Called with a batch (see dataset.TextBatch), returns a StepResult.
+
+    Args:
+        student: the network that is trained and saved.
+    """
+
+    def __init__(self, student: nn.Module) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, batch: Any) -> StepResult:
+        raise NotImplementedError
+
+    def student_state_dict(self) -> dict[str, Tensor]:
+        """The student's tensors alone, under the names that the bare detector uses."""
+        return self.student.state_dict()
+
+
+class Supervised(Learner):
+    """A text detector with its loss: how teachers, and students without a teacher, are trained."""
+
+    def __init__(self, student: nn.Module, loss: nn.Module) -> None:
+        super().__init__(student)
+        self.loss = loss
+
+    def forward(self, batch: Any) -> StepResult:
+        return StepResult(*self.supervise(self.student(batch.images).logits, batch))
+
+    def supervise(self, logits: Tensor, batch: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Losses and metrics of the student's own task."""
+        return self.loss(logits, batch.text, batch.kernels, batch.training_mask, batch.instances)
+
+
+class Distiller(Supervised):
+    """A student with teachers that stay frozen and in evaluation mode, whatever `train()` is called on.
+
+    Args:
+        student: the network that is trained and saved.
+        loss: the student's own task loss.
+        teachers: networks with their trained weights. The weights are loaded here and every tensor must match, so
+            that no student can learn from a teacher of random weights.
+
+    Raises:
+        InputError: a teacher whose weights are missing or do not match.
+    """
+
+    def __init__(
+        self, student: nn.Module, loss: nn.Module, teachers: list[tuple[nn.Module, Mapping[str, Tensor]]]
+    ) -> None:
+        super().__init__(student, loss)
+        if not teachers:
+            raise InputError("distiller: no teacher given")
+        for index, (teacher, weights) in enumerate(teachers):
+            load_strict(teacher, weights, source=f"teacher {index + 1}")
+        self.teachers = nn.ModuleList(teacher for teacher, _ in teachers).requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Distiller:
+        super().train(mode)
+        self.teachers.eval()
+        return self
+
+    def helper_state_dict(self) -> dict[str, Tensor]:
+        """Weights that only distillation needs (adapters and the like): for resuming, never in a student checkpoint."""
+        return {key: value for key, value in self.state_dict().items() if not key.startswith(("student.", "teachers."))}

@@ -1,0 +1,84 @@
+"""KKD: kernel-mask knowledge distillation (KKDnet, Complex & Intelligent Systems 2024, section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distillation.base import LEARNERS, Distiller, StepResult
+from errors import InputError
+
+
+def kernel_mask_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """Half the mean squared difference of channel-normalised maps inside a mask, per image.
+
+    Args:
+        student, teacher: (B, C, h, w).
+        mask: (B, h, w), weights in 0 to 1; it multiplies both maps, so its square weighs the difference.
+
+    Returns:
+        (B,) losses: sum of (T - S)^2 over channels and pixels, / (2 C h w).
+    """
+    difference = (F.normalize(teacher.float(), dim=1) - F.normalize(student.float(), dim=1)) * mask[:, None]
+    return difference.square().mean((1, 2, 3)) / 2
+
+
+@LEARNERS.register_module()
+class KernelMaskDistiller(Distiller):
+    """A student learns the teacher's text feature and output maps inside the ground-truth kernels.
+
+    Args:
+        student, loss, teachers: see Distiller; one teacher.
+        weight: of the distillation term; None for the published 1.0, or 0.5 for a student without embedding loss.
+        feature_weight: of the feature term (the text feature before the head).
+        response_weight: of the response term (the output maps).
+        divisor: of the sum of both terms. The published 6 is the length of a feature list of which two are used.
+        batch_reduction: 'sum' over the images of a batch (published: the term grows with the batch size) or 'mean'.
+
+    Raises:
+        InputError: more than one teacher, an unknown reduction, or maps of different channels.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        loss: nn.Module,
+        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        weight: float | None = None,
+        feature_weight: float = 1.0,
+        response_weight: float = 1.0,
+        divisor: float = 6.0,
+        batch_reduction: str = "sum",
+    ) -> None:
+        super().__init__(student, loss, teachers)
+        if len(teachers) != 1:
+            raise InputError(f"distiller: KernelMaskDistiller takes one teacher, {len(teachers)} given")
+        if batch_reduction not in ("sum", "mean"):
+            raise InputError(f"distiller.batch_reduction='{batch_reduction}': expected 'sum' or 'mean'")
+        if weight is None:
+            weight = 1.0 if getattr(loss, "embedding_weight", 0) else 0.5
+        self.scale = weight / divisor
+        self.weights = {"kkd_feature": feature_weight, "kkd_response": response_weight}
+        self.batch_reduction = batch_reduction
+
+    def forward(self, batch: Any) -> StepResult:
+        with torch.no_grad():
+            taught = self.teachers[0](batch.images)
+        learnt = self.student(batch.images)
+        losses, metrics = self.supervise(learnt.logits, batch)
+        mask = F.interpolate(batch.kernels[:, :1].float(), scale_factor=0.25, mode="bilinear", align_corners=False)
+        pairs = {"kkd_feature": (learnt.fused, taught.fused), "kkd_response": (learnt.logits, taught.logits)}
+        for name, (student, teacher) in pairs.items():
+            if student.shape != teacher.shape:
+                raise InputError(
+                    f"distiller: student maps {tuple(student.shape[1:])} and teacher maps "
+                    f"{tuple(teacher.shape[1:])} ({name}) differ; give both the same neck channels and head"
+                )
+            per_image = kernel_mask_loss(student, teacher, mask[:, 0])
+            term = per_image.sum() if self.batch_reduction == "sum" else per_image.mean()
+            losses[name] = self.scale * self.weights[name] * term
+        return StepResult(losses, metrics)

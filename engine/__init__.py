@@ -1,0 +1,1 @@
+"""Training and inference: the only code that knows the training library."""

@@ -1,0 +1,119 @@
+"""All checkpoints of a folder, measured one after the other, with what is already known taken from disk."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from engine.checkpoint import load_detector
+from engine.config import test_settings
+from engine.data import test_set, worker_count
+from engine.files import write_aside
+from engine.inference import predict, score
+from errors import InputError
+from eval.files import write_json
+from models.fuse import fuse_batch_norm
+
+SUFFIXES = (".pth.tar", ".pth", ".pt")
+SCORES = ("precision", "recall", "hmean")
+
+
+def evaluate_folder(
+    cfg: Config, folder: Path, work_dir: Path, device: torch.device, precision: str
+) -> list[dict[str, Any]]:
+    """Scores of every checkpoint in `folder`, sorted by epoch; a file that cannot be loaded is reported and skipped.
+
+    Each result is kept in `work_dir` and used again as long as neither the checkpoint nor the config has changed.
+
+    Raises:
+        InputError: no folder, no checkpoint in it, or none that loads.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of checkpoints; name one behind the config")
+    paths = sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES) and not p.name.startswith("."))
+    if not paths:
+        raise InputError(f"{folder}: no checkpoint ({', '.join(SUFFIXES)}) in it")
+    dataset = test_set(cfg.data)
+    rows, errors = [], []
+    for number, path in enumerate(paths, 1):
+        print(f"[{number}/{len(paths)}] {path.name} ", end="", flush=True)
+        try:
+            row, reused = _evaluate(cfg, path, dataset, work_dir, device, precision)
+        except InputError as error:
+            print(f"skipped: {error}", flush=True)
+            errors.append(error)
+            continue
+        rows.append(row)
+        print(f"hmean {row['hmean']:.4f}" + (" (already evaluated)" if reused else ""), flush=True)
+    if not rows:
+        raise InputError(f"{folder}: none of {len(paths)} checkpoints loads; the last: {errors[-1]}")
+    return sorted(rows, key=lambda row: (row["epoch"] is None, row["epoch"], row["checkpoint"]))
+
+
+def _evaluate(
+    cfg: Config, path: Path, dataset: Any, work_dir: Path, device: torch.device, precision: str
+) -> tuple[dict[str, Any], bool]:
+    kept = work_dir / f"{path.name}.json"
+    key = _fingerprint(cfg, path, precision)
+    if kept.is_file():
+        row = json.loads(kept.read_text())
+        if row.get("key") == key:
+            return row, True
+    detector, about = load_detector(cfg.model, path)
+    settings = test_settings(cfg)
+    detector = fuse_batch_norm(detector).to(device)
+    results = predict(detector, dataset, settings, device, precision, workers=worker_count(cfg.data))
+    summary = score(results, dataset, settings, work_dir / "results" / path.name)
+    number = re.search(r"\d+", path.name)
+    epoch = about.get("epoch", int(number.group()) if number else None)
+    row = {"checkpoint": path.name, "epoch": epoch, **{k: summary[k] for k in SCORES}, "key": key}
+    write_json(kept, row)
+    return row, False
+
+
+def _fingerprint(cfg: Config, path: Path, precision: str) -> str:
+    stat = path.stat()
+    parts = [stat.st_size, stat.st_mtime_ns, cfg.model, cfg.data.root, cfg.data.test, cfg.test_cfg, precision]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def write_summary(rows: Sequence[Mapping[str, Any]], work_dir: Path) -> None:
+    """Prints the table with the best epoch marked, and writes scores.csv and scores.png."""
+    best = max(rows, key=lambda row: row["hmean"])
+    width = max(len(row["checkpoint"]) for row in rows)
+    print(f"\n{'checkpoint':<{width}}  epoch  precision  recall   hmean")
+    for row in rows:
+        epoch = "?" if row["epoch"] is None else row["epoch"]
+        mark = "  <- best" if row is best else ""
+        print(
+            f"{row['checkpoint']:<{width}}  {epoch:>5}     {row['precision']:.4f}  {row['recall']:.4f}  "
+            f"{row['hmean']:.4f}{mark}"
+        )
+    with write_aside(work_dir / "scores.csv") as aside, aside.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["checkpoint", "epoch", *SCORES], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    _plot([row for row in rows if row["epoch"] is not None], work_dir / "scores.png")
+    print(f"\n{work_dir / 'scores.csv'}   {work_dir / 'scores.png'}", file=sys.stderr)
+
+
+def _plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="epoch", ylim=(0, 1))
+    for name in SCORES:
+        axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker="o", label=name)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    with write_aside(path) as aside:
+        figure.savefig(aside, format="png", dpi=120)

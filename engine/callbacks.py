@@ -1,0 +1,162 @@
+"""What happens at the end of an epoch: measurement on the test split, checkpoints, a line of progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+
+from engine.checkpoint import save_checkpoint
+from engine.files import write_aside
+from engine.settings import TrainSettings
+
+RESUME_FILE = "resume.ckpt"
+
+
+class Validation(Callback):
+    """Measures the student on the test split every `interval` epochs and after the last one.
+
+    Args:
+        measure: takes (trainer, detector), returns the summary of the evaluation protocol.
+        interval: in epochs; 0 for the last epoch only.
+    """
+
+    def __init__(self, measure: Callable[[L.Trainer, Any], Mapping[str, Any]], interval: int) -> None:
+        self.measure = measure
+        self.interval = interval
+        self.latest: tuple[int, dict[str, float]] | None = None  # epoch (from 1), scores
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        due = self.interval and epoch % self.interval == 0
+        if not (due or epoch == trainer.max_epochs) or trainer.global_step == trainer.max_steps:
+            return
+        student = module.learner.student
+        student.eval()
+        summary = self.measure(trainer, student)
+        module.learner.train()
+        scores = {key: float(summary[key]) for key in ("precision", "recall", "hmean")}
+        self.latest = (epoch, scores)
+        module.log_dict({f"val/{key}": value for key, value in scores.items()}, rank_zero_only=True)
+        if trainer.is_global_zero:
+            line = ", ".join(f"{key} {value:.4f}" for key, value in scores.items())
+            print(f"epoch {epoch}: test split {line} ({summary['protocol']}, {summary['variant']})", flush=True)
+
+
+class Checkpoints(Callback):
+    """Saves the student alone (last, best, every few epochs) and the file to resume from, at the end of every epoch.
+
+    Args:
+        folder: where checkpoint_last.pth.tar, checkpoint_best.pth.tar, checkpoint_Nep.pth.tar and resume.ckpt go.
+        config: of the run, stored in every checkpoint.
+        settings: the train_cfg section.
+        validation: whose scores decide which epoch is the best.
+    """
+
+    def __init__(
+        self, folder: Path, config: Mapping[str, Any], settings: TrainSettings, validation: Validation
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.settings = settings
+        self.validation = validation
+        self.best = -1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        latest = self.validation.latest
+        scores = latest[1] if latest and latest[0] == epoch else {}
+        names = ["checkpoint_last.pth.tar"]
+        if epoch % self.settings.save_interval == 0:
+            names.append(f"checkpoint_{epoch}ep.pth.tar")
+        if scores and scores["hmean"] > self.best:
+            self.best = scores["hmean"]
+            names.append("checkpoint_best.pth.tar")
+        if trainer.is_global_zero:
+            state = module.learner.student_state_dict()
+            for name in names:
+                save_checkpoint(self.folder / name, state, self.config, epoch, scores)
+        with write_aside(self.folder / RESUME_FILE) if trainer.is_global_zero else _nowhere() as path:
+            trainer.save_checkpoint(
+                path, weights_only=False
+            )  # collective: every process calls it, the first one writes
+
+
+class _nowhere:
+    """The other processes take part in saving without a file of their own."""
+
+    def __enter__(self) -> str:
+        return os.devnull
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
+class ProgressLines(Callback):
+    """A line every few seconds, for logs and pipes: epoch, step, losses, time left."""
+
+    def __init__(self, every: float = 15.0) -> None:
+        self.every = every
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.clock = RunClock(trainer)
+        self.last = -self.every
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        now = time.monotonic()
+        if not trainer.is_global_zero or now - self.last < self.every:
+            return
+        self.last = now
+        losses = {k.split("/")[-1]: float(v) for k, v in trainer.progress_bar_metrics.items()}
+        parts = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} {parts} eta {self.clock.eta()}",
+            flush=True,
+        )
+
+
+class ProgressBar(RichProgressBar):
+    """The training library's bar, with the time left of the whole run beside that of the epoch."""
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.clock = RunClock(trainer)
+        super().on_train_start(trainer, module)
+
+    def get_metrics(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, module)
+        metrics.pop("v_num", None)
+        return {**{k.split("/")[-1]: v for k, v in metrics.items()}, "eta": self.clock.eta()}
+
+
+class RunClock:
+    """Estimates the time left of a run from the steps done since it started."""
+
+    def __init__(self, trainer: L.Trainer) -> None:
+        self.trainer = trainer
+        self.first = trainer.global_step
+        self.start = time.monotonic()
+
+    def eta(self) -> str:
+        done = self.trainer.global_step - self.first
+        left = self.trainer.estimated_stepping_batches - self.trainer.global_step
+        if done == 0:
+            return "?"
+        return str(timedelta(seconds=round((time.monotonic() - self.start) / done * left)))
+
+
+def progress() -> Callback:
+    """A bar for people, lines for everything else."""
+    return ProgressBar(leave=True) if sys.stderr.isatty() else ProgressLines()

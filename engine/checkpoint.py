@@ -1,0 +1,48 @@
+"""Checkpoints: a student alone, with its config, the git revision and its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.files import git_revision, write_aside
+from models import build_detector
+from models.weights import load_strict, read_checkpoint, state_dict_of
+
+
+def save_checkpoint(
+    path: str | Path,
+    state: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    epoch: int,
+    metrics: Mapping[str, float],
+) -> None:
+    """Writes aside, then renames: a file under its final name is always whole."""
+    content = {
+        "state_dict": dict(state),
+        "config": config,
+        "git_revision": git_revision(),
+        "epoch": epoch,
+        "metrics": dict(metrics),
+    }
+    with write_aside(path) as aside:
+        torch.save(content, aside)
+
+
+def load_detector(model: Mapping[str, Any], path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Builds a detector from the `model` section and loads a checkpoint into it, every tensor of it.
+
+    Returns:
+        The detector in evaluation mode on the CPU, and the rest of the checkpoint (epoch, metrics, ...).
+
+    Raises:
+        InputError: the file is missing, truncated, refused by `weights_only=True`, or of another architecture.
+    """
+    checkpoint = read_checkpoint(path)
+    detector = build_detector({**model, "backbone": {**model["backbone"], "pretrained": None}})
+    load_strict(detector, state_dict_of(checkpoint, path), source=path)
+    return detector.eval(), {key: value for key, value in checkpoint.items() if key != "state_dict"}

@@ -1,0 +1,88 @@
+"""What the command lines of all scripts share: options, devices, and errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from errors import InputError
+
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the options that every script has."""
+    p = argparse.ArgumentParser(
+        description=description, formatter_class=lambda prog: argparse.HelpFormatter(prog, 26, 110)
+    )
+    p.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config entries, a.b=c")
+    p.add_argument("--work-dir", metavar="DIR", help="folder of the run (default: work_dirs/CONFIG)")
+    p.add_argument("--seed", type=int, help="seed of everything random (default: train_cfg.seed)")
+    p.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: cuda where there is one")
+    p.add_argument("--precision", default="32", choices=list(PRECISIONS), help="bf16 and 16 are mixed precision")
+    p.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return p
+
+
+def training_options(p: argparse.ArgumentParser) -> None:
+    """Adds the options of the two scripts that train."""
+    p.add_argument("--devices", type=int, default=1, metavar="N", help="number of GPUs, or of CPU processes")
+    p.add_argument("--resume", action="store_true", help="go on where the run in the work dir was interrupted")
+    p.add_argument("--max-steps", type=int, default=-1, metavar="N", help="stop after N iterations")
+
+
+def run(
+    main: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser, argv: Sequence[str] | None = None
+) -> None:
+    """Parses the command line and runs `main`; a mistake of the user's becomes one line and exit code 2."""
+    args = p.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    _quiet_training_library()
+    try:
+        main(args)
+    except InputError as error:
+        if args.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _quiet_training_library() -> None:
+    """Leaves out what the training library says to its developers, and advertisements."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*Experiment logs directory.*")
+
+
+def run_name(config: str | Path) -> str:
+    """Name of a run: the config's path below `config/`, joined by underscores ('kkd_r50_ctw')."""
+    parts = Path(config).with_suffix("").parts
+    if "config" in parts:
+        parts = parts[len(parts) - parts[::-1].index("config") :]
+    else:
+        parts = parts[-1:]
+    return "_".join(parts)
+
+
+def resolve_device(name: str) -> torch.device:
+    """'auto', 'cpu' or 'cuda' to a device; InputError when there is no CUDA device to be had."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch sees no CUDA device here; use --device cpu, or mend the driver")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """float16 has no mixed precision on a CPU worth the name."""
+    if precision == "16" and device.type == "cpu":
+        raise InputError("--precision 16: float16 needs a GPU; use --precision bf16 on a CPU")

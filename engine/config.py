@@ -1,0 +1,165 @@
+"""Loading a config file, applying --cfg-options, and naming what is wrong with it in one line."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+from dataset import PARSERS, TestTransform, TrainTransform
+from distillation import LEARNERS
+from engine.settings import TestSettings, TrainSettings
+from errors import InputError
+from models import LOSSES, MODELS
+
+SECTIONS = ("model", "loss", "data", "train_cfg", "test_cfg", "distiller")
+_DATA_KEYS = ("batch_size", "num_workers", "root", "train", "test")
+_FROM_ENGINE = {
+    "self",
+    "student",
+    "loss",
+    "training",
+    "root",
+    "seed",
+}  # handed over by the engine, not by a config
+
+
+def load_config(path: str | Path, options: Sequence[str] = ()) -> Config:
+    """Reads a Python config file, applies `key.path=value` options and checks every key and type name.
+
+    Raises:
+        InputError: the file is missing or not valid Python; an unknown key, type or option path, with the nearest
+            valid name.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such config file{_nearest(str(path), map(str, Path('config').rglob('*.py')))}")
+    try:
+        cfg = Config.fromfile(str(path))
+    except Exception as error:  # a config is arbitrary Python: whatever it raises is the user's to mend
+        raise InputError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    changes = dict(_parse_option(option) for option in options)
+    for key in changes:
+        _check_option_path(cfg, key)
+    try:
+        cfg.merge_from_dict(changes, allow_list_keys=True)
+    except (KeyError, TypeError, AssertionError) as error:
+        raise InputError(f"--cfg-options {' '.join(options)}: {error}") from error
+    try:
+        check_config(cfg.to_dict())
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return cfg
+
+
+def check_config(cfg: Mapping[str, Any]) -> None:
+    """Checks all keys and type names of a config; InputError names the first that is wrong."""
+    _check_names("", cfg, SECTIONS)
+    for section in ("model", "loss", "data"):
+        if section not in cfg:
+            raise InputError(f"section '{section}' is missing")
+    _check_typed("model", cfg["model"], MODELS, nested=True)
+    _check_typed("loss", cfg["loss"], LOSSES)
+    _check_names("data", cfg["data"], _DATA_KEYS)
+    for split, transform in (("train", TrainTransform), ("test", TestTransform)):
+        if split not in cfg["data"]:
+            raise InputError(f"data.{split} is missing")
+        part = cfg["data"][split]
+        _check_type(f"data.{split}", part, PARSERS)
+        known = _parameters(PARSERS.get(part["type"])) | _parameters(transform)
+        _check_names(f"data.{split}", part, {"type", *known})
+    train_settings(cfg)
+    test_settings(cfg)
+    if "distiller" in cfg:
+        distiller = cfg["distiller"]
+        _check_typed("distiller", distiller, LEARNERS)
+        if not distiller.get("teachers"):
+            raise InputError("distiller.teachers: at least one dict(config=..., checkpoint=...) is needed")
+        for i, teacher in enumerate(distiller["teachers"]):
+            _check_names(f"distiller.teachers.{i}", teacher, ("config", "checkpoint"))
+
+
+def train_settings(cfg: Mapping[str, Any]) -> TrainSettings:
+    """The checked `train_cfg` section."""
+    return _settings("train_cfg", cfg, TrainSettings)
+
+
+def test_settings(cfg: Mapping[str, Any]) -> TestSettings:
+    """The checked `test_cfg` section."""
+    return _settings("test_cfg", cfg, TestSettings)
+
+
+test_settings.__test__ = False  # not a test case, whatever pytest makes of the name
+
+
+def _settings(section: str, cfg: Mapping[str, Any], kind: Callable) -> Any:
+    values = cfg.get(section, {})
+    _check_names(section, values, _parameters(kind))
+    return kind(**values)
+
+
+def _parse_option(option: str) -> tuple[str, Any]:
+    key, separator, text = option.partition("=")
+    if not separator or not key:
+        raise InputError(f"--cfg-options {option}: expected key.path=value")
+    try:
+        return key, ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return key, {"true": True, "false": False}.get(text, text)
+
+
+def _check_option_path(cfg: Any, key: str) -> None:
+    """Every part of a path but the last must exist; whether the last may is checked with the whole config."""
+    at = cfg
+    *parents, _ = key.split(".")
+    for depth, name in enumerate(parents):
+        known = list(map(str, range(len(at)))) if isinstance(at, list) else list(at) + list(SECTIONS) * (depth == 0)
+        if name not in known:
+            where = ".".join(parents[: depth + 1])
+            raise InputError(f"--cfg-options {key}: the config has no '{where}'{_nearest(name, known)}")
+        at = at[int(name)] if isinstance(at, list) else at.get(name, {})
+        if not isinstance(at, (Mapping, list)):
+            raise InputError(f"--cfg-options {key}: '{'.'.join(parents[: depth + 1])}' is a value, not a section")
+
+
+def _check_typed(path: str, part: Any, registry: Registry, nested: bool = False) -> None:
+    _check_type(path, part, registry)
+    _check_names(path, part, {"type", *_parameters(registry.get(part["type"]))})
+    for key, value in part.items() if nested else ():
+        if isinstance(value, Mapping):
+            _check_typed(f"{path}.{key}", value, registry)
+
+
+def _check_type(path: str, part: Any, registry: Registry) -> None:
+    if not isinstance(part, Mapping) or "type" not in part:
+        raise InputError(f"{path}: expected a dict with a 'type'")
+    if part["type"] not in registry.module_dict:
+        known = sorted(registry.module_dict)
+        raise InputError(
+            f"{path}.type='{part['type']}': unknown{_nearest(part['type'], known)}, known: {', '.join(known)}"
+        )
+
+
+def _check_names(path: str, part: Any, known: Iterable[str]) -> None:
+    if not isinstance(part, Mapping):
+        raise InputError(f"{path}: expected a dict, got {part!r}")
+    known = sorted(known)
+    for key in part:
+        if key not in known:
+            where = f"{path}.{key}" if path else key
+            raise InputError(f"unknown key '{where}'{_nearest(key, known)}, known: {', '.join(known)}")
+
+
+def _parameters(kind: Callable) -> set[str]:
+    return set(inspect.signature(kind).parameters) - _FROM_ENGINE
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,104 @@
+"""From images to polygons in original pixels, to result files, to scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+import eval
+from dataset import TestSample, TextDataset
+from engine.settings import TestSettings
+from post_processing import Detection, decode_pan, labels_to_polygons, require_extension
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager:
+    """Mixed precision for 'bf16' and '16', nothing for '32'."""
+    if precision == "32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+@torch.inference_mode()
+def predict_logits(detector: nn.Module, image: Tensor, device: torch.device, precision: str = "32") -> np.ndarray:
+    """Output maps (K, H/4, W/4) float32 of one image (3, H, W)."""
+    with autocast(precision, device):
+        logits = detector(image[None].to(device)).logits[0]
+    return logits.float().cpu().numpy()
+
+
+def to_polygons(
+    logits: np.ndarray, size: tuple[int, int], original_size: tuple[int, int], settings: TestSettings
+) -> list[Detection]:
+    """Polygons in original pixels from output maps (6, H/4, W/4).
+
+    Args:
+        logits: output maps of one image.
+        size: (H, W) of the network input.
+        original_size: (H0, W0) of the image file.
+        settings: the test_cfg section.
+    """
+    labels, score = decode_pan(logits)
+    return labels_to_polygons(
+        labels,
+        score,
+        size,
+        original_size,
+        min_area=settings.min_area,
+        min_score=settings.min_score,
+        bbox_type=settings.bbox_type,
+    )
+
+
+def predict(
+    detector: nn.Module,
+    dataset: TextDataset,
+    settings: TestSettings,
+    device: torch.device,
+    precision: str = "32",
+    indices: Sequence[int] | None = None,
+    workers: int = 0,
+    track: Callable[[Iterable, int], Iterable] = lambda items, total: items,
+) -> dict[str, list[Detection]]:
+    """Detects text in the images of a test set.
+
+    Args:
+        detector: in evaluation mode, on `device`.
+        indices: the images to take; all by default.
+        workers: processes that read and resize images.
+        track: wraps the iteration, to show progress.
+
+    Returns:
+        Image name to detections, in the order of the data set.
+    """
+    require_extension()
+    indices = range(len(dataset)) if indices is None else indices
+    loader = DataLoader(Subset(dataset, indices), batch_size=None, num_workers=workers)
+    results: dict[str, list[Detection]] = {}
+    sample: TestSample
+    for sample in track(loader, len(indices)):
+        logits = predict_logits(detector, sample.image, device, precision)
+        results[sample.name] = to_polygons(logits, sample.image.shape[-2:], sample.original_size, settings)
+    return results
+
+
+def score(
+    results: Mapping[str, Sequence[Detection]],
+    dataset: TextDataset,
+    settings: TestSettings,
+    folder: str | Path,
+) -> dict[str, Any]:
+    """Writes result files into `folder` in the benchmark's format, and scores these files.
+
+    Returns:
+        The summary of the protocol: precision, recall, hmean, per_image and counts.
+    """
+    polygons = {name: [detection.polygon for detection in found] for name, found in results.items()}
+    eval.write_results(settings.protocol, folder, polygons)
+    return eval.evaluate(settings.protocol, dataset.parser.ground_truth, folder, settings.variant)

@@ -1,0 +1,15 @@
+"""Learning-rate schedules: pure functions of the step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def poly(step: int, total: int, power: float = 0.9) -> float:
+    """Factor on the initial rate after `step` of `total` iterations: (1 - step / total) ** power (PAN, section 4.2)."""
+    return (1 - min(step, total) / total) ** power
+
+
+def multistep(step: int, milestones: Sequence[int], gamma: float = 0.1) -> float:
+    """Factor on the initial rate: gamma for every milestone (in iterations) that has been reached."""
+    return gamma ** sum(step >= milestone for milestone in milestones)

@@ -1,0 +1,78 @@
+"""The `train_cfg` and `test_cfg` sections of a config: every key, its default and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from errors import InputError
+
+
+def _one_of(key: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise InputError(f"{key}={value!r}: expected one of {', '.join(allowed)}")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a network is trained.
+
+    Attributes:
+        epoch: passes over the training set.
+        lr: initial learning rate.
+        schedule: 'polylr' (power 0.9, per iteration, over the whole run), or the epochs at which lr is divided by 10.
+        optimizer: 'Adam' or 'SGD' (momentum, weight_decay).
+        pretrain: a checkpoint to start from; weights that do not match are left out and listed.
+        val_interval: epochs between measurements on the test split; 0 for none before the end.
+        save_interval: epochs between checkpoints that are kept; the last and the best are always kept.
+        grad_accumulation: batches whose gradients are summed before a step.
+        seed: of initial weights, order of samples, augmentation.
+    """
+
+    epoch: int = 600
+    lr: float = 1e-3
+    schedule: str | Sequence[int] = "polylr"
+    optimizer: str = "Adam"
+    momentum: float = 0.99
+    weight_decay: float = 0.0
+    pretrain: str | None = None
+    val_interval: int = 10
+    save_interval: int = 10
+    grad_accumulation: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("train_cfg.optimizer", self.optimizer, ("Adam", "SGD"))
+        if isinstance(self.schedule, str):
+            _one_of("train_cfg.schedule", self.schedule, ("polylr",))
+        for key in ("epoch", "lr", "grad_accumulation"):
+            value = getattr(self, key)
+            if not isinstance(value, (int, float)) or value <= 0:
+                raise InputError(f"train_cfg.{key}={value!r}: expected a number above 0")
+
+
+@dataclass(frozen=True)
+class TestSettings:
+    """How maps become polygons, and how these are scored.
+
+    Attributes:
+        protocol, variant: the evaluation protocol and its variant; see `python -m eval --help`.
+        min_score: least mean text probability of an instance, 0 to 1.
+        min_area: least area of an instance in pixels of the network input.
+        bbox_type: 'poly' (outer contour) or 'rect' (minimum-area rectangle).
+        result_path: folder for the result files of test.py.
+    """
+
+    protocol: str = "ctw1500"
+    variant: str | None = None
+    min_score: float = 0.88
+    min_area: int = 16
+    bbox_type: str = "poly"
+    result_path: str = "outputs/submit"
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    def __post_init__(self) -> None:
+        _one_of("test_cfg.bbox_type", self.bbox_type, ("poly", "rect"))
+        if not 0 <= self.min_score <= 1:
+            raise InputError(f"test_cfg.min_score={self.min_score!r}: expected a number from 0 to 1")

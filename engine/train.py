@@ -1,0 +1,154 @@
+"""One training run: builds learner, data and trainer from a config, and runs them."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from mmengine.config import Config
+
+from distillation import LEARNERS, Learner, Supervised
+from engine.callbacks import RESUME_FILE, Checkpoints, Validation, progress
+from engine.cli import PRECISIONS, check_precision, resolve_device
+from engine.config import load_config, test_settings, train_settings
+from engine.data import TextDataModule, test_set
+from engine.inference import predict, score
+from engine.module import TrainingModule
+from errors import InputError
+from models import LOSSES, build_detector
+from models.weights import load_matching, read_checkpoint, read_weights, state_dict_of
+from post_processing import require_extension
+
+logger = logging.getLogger(__name__)
+
+
+def build_learner(cfg: Config) -> Learner:
+    """The learner of a config: supervised, or the distiller with its teachers' weights loaded."""
+    student = build_detector(cfg.model)
+    if cfg.model.backbone.get("pretrained") is None:
+        logger.info("backbone: no ImageNet weights given (model.backbone.pretrained), starts from random ones")
+    pretrain = train_settings(cfg).pretrain
+    if pretrain:
+        load_matching(student, read_weights(pretrain), source=pretrain)
+    loss = LOSSES.build(cfg.loss)
+    if "distiller" not in cfg:
+        return Supervised(student, loss)
+    options = {k: v for k, v in cfg.distiller.items() if k not in ("type", "teachers")}
+    teachers = [_teacher(**teacher) for teacher in cfg.distiller.teachers]
+    return LEARNERS.get(cfg.distiller.type)(student, loss, teachers, **options)
+
+
+def _teacher(config: str, checkpoint: str) -> tuple[torch.nn.Module, Mapping[str, torch.Tensor]]:
+    model = load_config(config).model
+    if not Path(checkpoint).is_file():
+        raise InputError(
+            f"{checkpoint}: no teacher checkpoint there; train one with  python train.py {config}  or name one with "
+            "--checkpoint_t"
+        )
+    weights = state_dict_of(read_checkpoint(checkpoint), checkpoint)
+    return build_detector({**model, "backbone": {**model.backbone, "pretrained": None}}), weights
+
+
+def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
+    """Runs training as the command line asks.
+
+    Args:
+        cfg: a checked config.
+        args: the options of engine.cli.
+        name: of the run; its files go to work_dirs/NAME unless --work-dir says otherwise.
+
+    Returns:
+        The folder of the run.
+    """
+    device = resolve_device(args.device)
+    check_precision(args.precision, device)
+    require_extension()
+    if args.seed is not None:
+        cfg.merge_from_dict({"train_cfg.seed": args.seed})
+    settings = train_settings(cfg)
+    folder = Path(args.work_dir or Path("work_dirs") / name)
+    L.seed_everything(settings.seed, verbose=False)
+    data = TextDataModule(cfg.data, settings.seed, args.devices)
+    steps = max(1, data.batches_per_epoch // settings.grad_accumulation)
+    module = TrainingModule(build_learner(cfg), settings, steps)
+    resume = _resume_point(folder, args.resume, cfg)
+    validation = Validation(_measure(cfg, args.precision, folder), settings.val_interval)
+    csv_log = CSVLogger(folder, name="logs")
+    trainer = L.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=args.devices,
+        strategy="ddp" if args.devices > 1 else "auto",
+        precision=PRECISIONS[args.precision],
+        max_epochs=settings.epoch,
+        max_steps=args.max_steps,
+        accumulate_grad_batches=settings.grad_accumulation,
+        logger=[csv_log, TensorBoardLogger(folder, name="logs", version=csv_log.version)],
+        callbacks=[validation, Checkpoints(folder, cfg.to_dict(), settings, validation), progress()],
+        log_every_n_steps=min(10, steps),
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+    )
+    logger.info("%s: %d images, %d steps an epoch, %d epochs", folder, len(data.dataset), steps, settings.epoch)
+    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    logger.info("done: %s", folder / "checkpoint_last.pth.tar")
+    return folder
+
+
+def _measure(cfg: Config, precision: str, folder: Path) -> Any:
+    """A function that measures a detector on the test split, each process taking its share of the images."""
+    settings = test_settings(cfg)
+    dataset = test_set(cfg.data)
+
+    def measure(trainer: L.Trainer, detector: torch.nn.Module) -> Mapping[str, Any]:
+        own = range(trainer.global_rank, len(dataset), trainer.world_size)
+        found = predict(detector, dataset, settings, trainer.strategy.root_device, precision, own)
+        parts = [found]
+        if trainer.world_size > 1:
+            parts = [None] * trainer.world_size
+            torch.distributed.all_gather_object(parts, found)
+        results = {key: value for part in parts for key, value in part.items()}
+        summary = score(results, dataset, settings, folder / "val_results") if trainer.is_global_zero else None
+        return trainer.strategy.broadcast(summary)
+
+    return measure
+
+
+def _resume_point(folder: Path, resume: bool, cfg: Config) -> Path | None:
+    """The file to resume from; without --resume an earlier run in the folder is moved aside."""
+    path = folder / RESUME_FILE
+    if not resume:
+        _set_aside(folder)
+        return None
+    if not path.is_file():
+        logger.warning("%s: nothing to resume from, the run starts at the beginning", path)
+        return None
+    last = folder / "checkpoint_last.pth.tar"
+    before = read_checkpoint(last)["config"] if last.is_file() else cfg.to_dict()
+    changed = sorted(key for key in {*before, *cfg} if before.get(key) != cfg.to_dict().get(key))
+    if changed:
+        logger.warning("%s: resumed with another config than it was started with: %s", folder, ", ".join(changed))
+    return path
+
+
+@rank_zero_only
+def _set_aside(folder: Path) -> None:
+    earlier = [p for p in folder.glob("*") if p.name.startswith(("checkpoint_", "resume", "logs", "val_results"))]
+    if not earlier:
+        return
+    number = 1 + len(list(folder.glob("earlier_*")))
+    target = folder / f"earlier_{number}"
+    target.mkdir()
+    for path in earlier:
+        path.rename(target / path.name)
+    logger.info("%s: an earlier run was there and is now in %s (go on with one by --resume)", folder, target)

@@ -1,0 +1,52 @@
+"""Any timm feature extractor in the place of the ResNet."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import timm
+from torch import Tensor, nn
+
+from errors import InputError
+from models.registry import MODELS
+
+
+@MODELS.register_module()
+class TimmBackbone(nn.Module):
+    """A timm model cut into its feature maps at strides 4, 8, 16 and 32.
+
+    Args:
+        name: the timm model, such as 'convnext_tiny' or 'mobilenetv3_large_100'.
+        pretrained: a local weight file of that timm model, or None to start from random weights.
+
+    Attributes:
+        channels: channels of the four outputs.
+
+    Raises:
+        InputError: unknown model, a model without these four strides, or a missing weight file.
+    """
+
+    strides = (4, 8, 16, 32)
+
+    def __init__(self, name: str, pretrained: str | None = None) -> None:
+        super().__init__()
+        if not timm.is_model(name):
+            near = difflib.get_close_matches(name, timm.list_models(), n=1)
+            raise InputError(
+                f"backbone.name='{name}': no such timm model" + (f"; did you mean '{near[0]}'?" if near else "")
+            )
+        if pretrained is not None and not Path(pretrained).is_file():
+            raise InputError(f"backbone.pretrained: no such file: {pretrained}; nothing is downloaded")
+        weights = (
+            {} if pretrained is None else {"pretrained": True, "pretrained_cfg_overlay": {"file": str(pretrained)}}
+        )
+        reductions = timm.create_model(name, features_only=True).feature_info.reduction()
+        if missing := set(self.strides) - set(reductions):
+            raise InputError(f"backbone.name='{name}': no feature map at stride {sorted(missing)}; it has {reductions}")
+        indices = tuple(reductions.index(stride) for stride in self.strides)
+        self.body = timm.create_model(name, features_only=True, out_indices=indices, **weights)
+        self.channels = tuple(self.body.feature_info.channels())
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.body(images))

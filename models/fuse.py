@@ -1,0 +1,25 @@
+"""Folding batch norms into the convolutions before them, for inference."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def fuse_batch_norm(model: nn.Module) -> nn.Module:
+    """A copy of a network in evaluation mode in which every convolution has taken in the batch norm that follows it.
+
+    A batch norm belongs to the convolution registered just before it in the same module, which holds for every
+    network of this package; other batch norms (timm's own) are left as they are.
+    """
+    model = copy.deepcopy(model).eval()
+    for module in model.modules():
+        previous: tuple[str, nn.Module] | None = None
+        for name, child in module.named_children():
+            if type(child) is nn.BatchNorm2d and previous is not None:
+                setattr(module, previous[0], fuse_conv_bn_eval(previous[1], child))
+                setattr(module, name, nn.Identity())
+            previous = (name, child) if isinstance(child, nn.Conv2d) else None
+    return model

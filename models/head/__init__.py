@@ -1,0 +1,3 @@
+from models.head.pan_head import PANHead
+
+__all__ = ["PANHead"]

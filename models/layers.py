@@ -1,0 +1,33 @@
+"""The building blocks that backbone, neck and head share."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def conv_bn_relu(in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
+    """Convolution without bias, batch norm, ReLU; 'same' padding for odd kernels."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def upsample_to(x: Tensor, like: Tensor) -> Tensor:
+    """Resizes (B, C, h, w) bilinearly (align_corners=False) to the height and width of `like`."""
+    if x.shape[-2:] == like.shape[-2:]:
+        return x
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def init_kaiming(module: nn.Module) -> None:
+    """Kaiming-normal (fan-out) convolutions, batch norms at 1 and 0. For `nn.Module.apply`."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,32 @@
+"""Online hard example mining of background pixels (PSENet, section 3.5; ratio 3:1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def ohem_mask(text_logits: Tensor, text: Tensor, training_mask: Tensor, ratio: int = 3) -> Tensor:
+    """Selects all text pixels and the hardest background pixels of every image.
+
+    The number of negatives is min(ratio x text pixels inside the training mask, all background pixels); they are
+    counted and ranked over the whole image, the masked part included. Every pixel whose logit reaches that of the
+    last negative chosen is selected. An image without positives or without negatives keeps its training mask.
+
+    Args:
+        text_logits: (B, H, W) float.
+        text: (B, H, W), 1 on text.
+        training_mask: (B, H, W), 0 on ignored regions.
+
+    Returns:
+        (B, H, W) float32 of 0 and 1, zero outside the training mask.
+    """
+    score = text_logits.detach().float().flatten(1)
+    positive = text.flatten(1) > 0.5
+    trained = training_mask.flatten(1) > 0.5
+    positives = (positive & trained).sum(1)
+    negatives = torch.minimum(positives * ratio, (~positive).sum(1))  # (B,)
+    ranked = score.masked_fill(positive, -torch.inf).sort(dim=1, descending=True).values
+    threshold = ranked.gather(1, (negatives - 1).clamp(min=0)[:, None])  # (B, 1)
+    everything = (negatives == 0)[:, None]  # also true where there are no positives
+    return (((score >= threshold) | positive | everything) & trained).float().view_as(text_logits)

@@ -1,0 +1,3 @@
+from models.neck.fpem import FPEMNeck
+
+__all__ = ["FPEMNeck"]

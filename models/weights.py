@@ -1,0 +1,110 @@
+"""Reading weight files: local, tensors only, with errors that say what did not fit."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Reads a state dict, bare or under 'state_dict', and removes a `module.` prefix of data-parallel training.
+
+    Raises:
+        InputError: the file is missing, truncated, or holds more than tensors and plain containers.
+    """
+    return state_dict_of(read_checkpoint(path), path)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a whole checkpoint file on the CPU with `weights_only=True`; raises InputError as `read_weights`."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint; nothing is downloaded, put the file there or name another")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: refused, it holds more than tensors and plain containers (or is no checkpoint at all); "
+            "save it again as {'state_dict': model.state_dict()}"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: truncated or not a PyTorch checkpoint; copy or train it again") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds a {type(content).__name__}, expected a dict with 'state_dict'")
+    return content
+
+
+def state_dict_of(checkpoint: Mapping[str, Any], source: str | Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, without `module.` prefixes; InputError if there are none."""
+    state = checkpoint.get("state_dict", checkpoint)
+    if not isinstance(state, Mapping):
+        raise InputError(f"{source}: 'state_dict' is a {type(state).__name__}, expected a mapping of tensors")
+    tensors = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise InputError(f"{source}: holds no tensors under 'state_dict'")
+    return tensors
+
+
+def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Loads every tensor; InputError names in short the keys and shapes that differ, and changes nothing then."""
+    missing, unexpected, reshaped = _differences(model, state)
+    if missing or unexpected or reshaped:
+        parts = [
+            f"{len(keys)} {what} ({_shorten(keys)})"
+            for keys, what in (
+                (missing, "missing"),
+                (unexpected, "unexpected"),
+                (reshaped, "of another shape"),
+            )
+            if keys
+        ]
+        raise InputError(
+            f"{source}: weights of another architecture than the config's model: {'; '.join(parts)}; "
+            "use the config that it was trained with"
+        )
+    model.load_state_dict(dict(state))
+
+
+def load_matching(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> list[str]:
+    """Loads the tensors whose name and shape match; returns and logs the names left out or not found.
+
+    Raises:
+        InputError: nothing matches at all.
+    """
+    missing, unexpected, reshaped = _differences(model, state)
+    left_out = set(unexpected) | {name.split(" ")[0] for name in reshaped}
+    matching = {key: value for key, value in state.items() if key not in left_out}
+    if not matching:
+        raise InputError(f"{source}: none of its {len(state)} tensors fits {type(model).__name__}")
+    model.load_state_dict(matching, strict=False)
+    logger.info("%s: loaded %d tensors", source, len(matching))
+    not_loaded = sorted(left_out) + missing
+    if not_loaded:
+        logger.warning("%s: left out or not found: %s", source, ", ".join(not_loaded))
+    return not_loaded
+
+
+def _differences(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[list[str], list[str], list[str]]:
+    own = model.state_dict()
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
+    reshaped = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in state and own[key].shape != state[key].shape
+    ]
+    return missing, unexpected, reshaped
+
+
+def _shorten(keys: list[str], most: int = 3) -> str:
+    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")

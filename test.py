@@ -1,0 +1,62 @@
+"""Tests one checkpoint:  python test.py config/kkd/r18_ctw.py checkpoints/checkpoint.pth.tar"""
+
+import argparse
+from pathlib import Path
+
+from rich.progress import track
+
+from engine import cli
+from engine.checkpoint import load_detector
+from engine.config import load_config, test_settings
+from engine.data import test_set, worker_count
+from engine.inference import predict, score
+from engine.speed import measure_speed
+from engine.visualise import save_pictures
+from eval.__main__ import table
+from eval.files import write_json
+from models.fuse import fuse_batch_norm
+
+
+def main(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config, args.cfg_options)
+    device = cli.resolve_device(args.device)
+    cli.check_precision(args.precision, device)
+    settings = test_settings(cfg)
+    folder = Path(args.work_dir or Path("work_dirs") / cli.run_name(args.config))
+    result_path = folder / Path(settings.result_path).name if args.work_dir else Path(settings.result_path)
+    detector, about = load_detector(cfg.model, args.checkpoint)
+    detector = fuse_batch_norm(detector).to(device)
+    dataset = test_set(cfg.data)
+
+    def progress(items, total):
+        return track(items, f"testing on {device.type}", total)
+
+    results = predict(
+        detector, dataset, settings, device, args.precision, workers=worker_count(cfg.data), track=progress
+    )
+    summary = score(results, dataset, settings, result_path)
+    print(table(summary))
+    summary |= {"checkpoint": str(args.checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
+    if args.report_speed:
+        summary["speed"] = measure_speed(detector, dataset, settings, device, args.precision)
+        for stage, value in summary["speed"].items():
+            print(f"{stage:<18} {value:8.2f}" + ("" if stage == "images_per_second" else " ms"))
+    write_json(folder / "results.json", summary)
+    print(f"result files: {result_path}   scores: {folder / 'results.json'}")
+    if args.vis:
+        save_pictures(args.vis, [dataset.parser[i] for i in range(len(dataset))], results)
+        print(f"pictures: {args.vis} (green ground truth, red detections)")
+
+
+if __name__ == "__main__":
+    parser = cli.parser(__doc__)
+    parser.add_argument("config", help="the config that the checkpoint was trained with")
+    parser.add_argument("checkpoint", help="a file such as work_dirs/kkd_r18_ctw/checkpoint_best.pth.tar")
+    parser.add_argument("--vis", metavar="DIR", help="write pictures of the detections there")
+    parser.add_argument(
+        "--report-speed",
+        "--report_speed",
+        action="store_true",
+        help="also time each stage on up to 20 images",
+    )
+    cli.run(main, parser)

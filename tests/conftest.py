@@ -1,0 +1,68 @@
+"""A small CTW1500-format data set, and small configs over it, shared by the tests that train."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dataset.synthetic import write_dataset
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SMALL_CONFIG = """
+_base_ = ["{root}/config/_base_/kkd_r{depth}.py", "{root}/config/_base_/ctw1500.py"]
+model = dict(
+    backbone=dict(width=8),
+    neck=dict(channels=16),
+    transformer=dict(channels=16, tokens=4),
+    adapter=dict(channels=64),
+    head=dict(hidden=16),
+)
+data = dict(
+    batch_size=2,
+    num_workers=0,
+    root="{data}",
+    train=dict(img_size=64, short_size=64),
+    test=dict(short_size=64),
+)
+test_cfg = dict(min_score=0.3)
+train_cfg = dict(lr=1e-3, epoch=2, val_interval=1, save_interval=1)
+"""
+SMALL_DISTILLER = """
+distiller = dict(type="KernelMaskDistiller", teachers=[dict(config="{teacher}", checkpoint="none.pth.tar")])
+"""
+
+
+@pytest.fixture(scope="session")
+def ctw_root(tmp_path_factory) -> Path:
+    """Six training and three test images of 128x128, in a folder with a space in its name."""
+    root = tmp_path_factory.mktemp("a data") / "ctw1500"
+    write_dataset(root, train=6, test=3, size=(128, 128), seed=0)
+    return root
+
+
+@pytest.fixture(scope="session")
+def configs(ctw_root, tmp_path_factory) -> dict[str, Path]:
+    """Small config files: 'teacher', 'student' and 'distill'."""
+    folder = tmp_path_factory.mktemp("configs")
+    texts = {
+        name: SMALL_CONFIG.format(root=ROOT.as_posix(), depth=depth, data=ctw_root.as_posix())
+        for name, depth in (("teacher", 50), ("student", 18), ("distill", 18))
+    }
+    texts["distill"] += SMALL_DISTILLER.format(teacher=(folder / "teacher.py").as_posix())
+    paths = {name: folder / f"{name}.py" for name in texts}
+    for name, path in paths.items():
+        path.write_text(texts[name])
+    return paths
+
+
+def run_script(*arguments: object, code: int | None = 0) -> str:
+    """Runs a script of the project from the root of the checkout; returns stdout and stderr together."""
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    output = done.stdout + done.stderr
+    assert code is None or done.returncode == code, output
+    return output

@@ -1,0 +1,18 @@
+"""Trains a text detector (a teacher, or a student on its own):  python train.py config/kkd/r50_ctw.py"""
+
+import argparse
+
+from engine import cli
+from engine.config import load_config
+from engine.train import train
+
+
+def main(args: argparse.Namespace) -> None:
+    train(load_config(args.config, args.cfg_options), args, cli.run_name(args.config))
+
+
+if __name__ == "__main__":
+    parser = cli.parser(__doc__)
+    parser.add_argument("config", help="a config file, such as config/kkd/r50_ctw.py")
+    cli.training_options(parser)
+    cli.run(main, parser)
