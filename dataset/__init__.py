@@ -1,0 +1,26 @@
+"""From files on disk to augmented samples and typed batches."""
+
+from dataset.images import UnreadableImage, read_image
+from dataset.records import TextBatch, TextRecord
+from dataset.registry import PARSERS
+from dataset.sampler import EpochSampler
+from dataset.samples import TestSample, TestTransform, TrainTransform, collate
+from dataset.text_dataset import TextDataset, build_dataset
+from dataset.transforms import normalise, resize_for_test
+
+__all__ = [
+    "PARSERS",
+    "EpochSampler",
+    "TestSample",
+    "TestTransform",
+    "TextBatch",
+    "TextDataset",
+    "TextRecord",
+    "TrainTransform",
+    "UnreadableImage",
+    "build_dataset",
+    "collate",
+    "normalise",
+    "read_image",
+    "resize_for_test",
+]

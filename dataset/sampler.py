@@ -1,0 +1,50 @@
+"""The order of samples, as a function of seed and epoch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class EpochSampler(Sampler):
+    """Yields (epoch, index) pairs.
+
+    A dataset that draws its augmentation from (seed, epoch, index) then gives the same samples whatever the
+    number of workers and wherever a run is resumed. In a distributed run every process takes each
+    `world_size`-th place of one common order; the order is continued from its beginning until all processes
+    have equally many.
+
+    Args:
+        length: number of samples.
+        seed: of the order, >= 0.
+        shuffle: a new permutation every epoch, or 0..length-1.
+        rank, world_size: this process and how many there are.
+
+    Raises:
+        ValueError: arguments out of range.
+    """
+
+    def __init__(self, length: int, seed: int = 0, shuffle: bool = True, rank: int = 0, world_size: int = 1) -> None:
+        if length < 1 or seed < 0 or not 0 <= rank < world_size:
+            raise ValueError(f"EpochSampler of {length} samples, seed {seed}, rank {rank} of {world_size}")
+        self.length, self.seed, self.shuffle = length, seed, shuffle
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """To be called before every epoch; Lightning does so by itself."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Number of samples of this process."""
+        return -(-self.length // self.world_size)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.arange(self.length)
+        if self.shuffle:
+            # The length is no index, so this stream is not that of any sample of the epoch.
+            np.random.default_rng([self.seed, self.epoch, self.length]).shuffle(order)
+        own = np.resize(order, len(self) * self.world_size)[self.rank :: self.world_size]
+        return ((self.epoch, int(index)) for index in own)
