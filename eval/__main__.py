@@ -1,0 +1,54 @@
+"""Score result files: ``python -m eval PROTOCOL --gt FOLDER --pred FOLDER``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from errors import InputError
+from eval import PROTOCOLS, evaluate
+from eval.files import write_json
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; a mistake in its form ends the program with code 2 and a usage line."""
+    parser = argparse.ArgumentParser(prog="python -m eval", description="Score a text detector's results.")
+    parser.add_argument("protocol", help=f"one of: {', '.join(PROTOCOLS)}")
+    parser.add_argument("--gt", required=True, metavar="PATH", help="ground truth, a folder or a .zip")
+    parser.add_argument("--pred", required=True, metavar="PATH", help="results, a folder or a .zip")
+    variants = "; ".join(f"{name}: {', '.join(rules.variants)}" for name, rules in PROTOCOLS.items())
+    parser.add_argument("--variant", help=f"the rule ({variants}); the first is the default")
+    parser.add_argument("--json", metavar="FILE", help="write all scores, also those of each image")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    return parser.parse_args(arguments)
+
+
+def table(scores: dict[str, Any]) -> str:
+    """The pooled scores as two lines."""
+    columns = ["protocol", "variant", "precision", "recall", "hmean", "images"]
+    cells = [f"{scores[c]:.4f}" if isinstance(scores[c], float) else str(scores[c]) for c in columns]
+    widths = [max(len(column), len(cell)) for column, cell in zip(columns, cells)]
+    rows = [[text.ljust(width) for text, width in zip(row, widths)] for row in (columns, cells)]
+    return "\n".join("  ".join(row).rstrip() for row in rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 2 for a mistake in what was given."""
+    options = parse_arguments(arguments)
+    try:
+        scores = evaluate(options.protocol, options.gt, options.pred, options.variant)
+        if options.json:
+            write_json(options.json, scores)
+    except InputError as error:
+        if options.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(table(scores))
+    if scores.get("images_without_result"):
+        print(f"{scores['images_without_result']} image(s) without a result file")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
