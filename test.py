@@ -8,8 +8,7 @@ from rich.progress import track
 from engine import cli
 from engine.checkpoint import load_detector
 from engine.config import load_config, test_settings
-from engine.data import test_set, worker_count
-from engine.inference import predict, score
+from engine.inference import predict, score, test_set, worker_count
 from engine.speed import measure_speed
 from engine.visualise import save_pictures
 from eval.__main__ import table

@@ -156,11 +156,16 @@ def _line_below(rng: np.random.Generator, warp: Warp, length: float, low: float,
         if not 0.6 < length / warp.length < 1.6:
             return None
         length = warp.length
+    elif abs(warp.matrix[2, 0]) * length + abs(warp.matrix[2, 1]) * warp.height > 0.6:  # twice the share of the tilt
+        return None  # a longer line under the same perspective would near the horizon
     step = warp.height * rng.uniform(1.12, 1.6) + 2 * _GAP
     new = replace(warp, length=length)
     shift = warp.forward(np.array([[0.0, step]]))[0] - warp.forward(np.zeros((1, 2)))[0]
     new = new.moved(*shift)
-    return new if new.thickness() >= 0.85 * low and _claim(taken, *_footprint(new)) else None
+    ground = _ground(new)
+    if ground.min() < 1 or (ground.max(axis=0) > np.array(taken.shape[::-1]) - 2).any() or new.thickness() < 0.85 * low:
+        return None
+    return new if _claim(taken, *_footprint(new)) else None
 
 
 def _ground(warp: Warp) -> np.ndarray:

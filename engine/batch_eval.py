@@ -16,9 +16,8 @@ from mmengine.config import Config
 
 from engine.checkpoint import load_detector
 from engine.config import test_settings
-from engine.data import test_set, worker_count
 from engine.files import write_aside
-from engine.inference import predict, score
+from engine.inference import predict, score, test_set, worker_count
 from errors import InputError
 from eval.files import write_json
 from models.fuse import fuse_batch_norm

@@ -45,4 +45,5 @@ def load_detector(model: Mapping[str, Any], path: str | Path) -> tuple[nn.Module
     checkpoint = read_checkpoint(path)
     detector = build_detector({**model, "backbone": {**model["backbone"], "pretrained": None}})
     load_strict(detector, state_dict_of(checkpoint, path), source=path)
-    return detector.eval(), {key: value for key, value in checkpoint.items() if key != "state_dict"}
+    detector = detector.eval().to(memory_format=torch.channels_last)
+    return detector, {key: value for key, value in checkpoint.items() if key != "state_dict"}

@@ -19,7 +19,7 @@ PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 def parser(description: str) -> argparse.ArgumentParser:
     """A parser with the options that every script has."""
     p = argparse.ArgumentParser(
-        description=description, formatter_class=lambda prog: argparse.HelpFormatter(prog, 26, 110)
+        description=description, formatter_class=lambda prog: argparse.HelpFormatter(prog, width=110)
     )
     p.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config entries, a.b=c")
     p.add_argument("--work-dir", metavar="DIR", help="folder of the run (default: work_dirs/CONFIG)")
@@ -42,18 +42,24 @@ def run(
 ) -> None:
     """Parses the command line and runs `main`; a mistake of the user's becomes one line and exit code 2."""
     args = p.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     _quiet_training_library()
     try:
         main(args)
     except InputError as error:
         if args.debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _one_line(error: InputError) -> str:
+    """An error of a data loading process arrives with that process's traceback, whose last line is the message."""
+    *traceback, message = str(error).strip().splitlines()
+    return message.partition(": ")[2] if traceback else message
 
 
 def _quiet_training_library() -> None:
@@ -68,11 +74,8 @@ def _quiet_training_library() -> None:
 def run_name(config: str | Path) -> str:
     """Name of a run: the config's path below `config/`, joined by underscores ('kkd_r50_ctw')."""
     parts = Path(config).with_suffix("").parts
-    if "config" in parts:
-        parts = parts[len(parts) - parts[::-1].index("config") :]
-    else:
-        parts = parts[-1:]
-    return "_".join(parts)
+    start = len(parts) - parts[::-1].index("config") if "config" in parts else -1
+    return "_".join(parts[start:])
 
 
 def resolve_device(name: str) -> torch.device:
@@ -80,6 +83,14 @@ def resolve_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch sees no CUDA device here; use --device cpu, or mend the driver")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def fastest_precision() -> str:
+    """'bf16' where this machine's device multiplies bfloat16 in hardware, else '32'."""
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "32"
 
 
 def check_precision(precision: str, device: torch.device) -> None:

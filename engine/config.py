@@ -20,14 +20,7 @@ from models import LOSSES, MODELS
 
 SECTIONS = ("model", "loss", "data", "train_cfg", "test_cfg", "distiller")
 _DATA_KEYS = ("batch_size", "num_workers", "root", "train", "test")
-_FROM_ENGINE = {
-    "self",
-    "student",
-    "loss",
-    "training",
-    "root",
-    "seed",
-}  # handed over by the engine, not by a config
+_FROM_ENGINE = {"student", "loss", "root"}  # handed over by the engine, not by a config
 
 
 def load_config(path: str | Path, options: Sequence[str] = ()) -> Config:

@@ -1,30 +1,16 @@
-"""Batches for training and images for testing, from the `data` section of a config."""
+"""Batches for training, from the `data` section of a config."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
 from torch.utils.data import DataLoader
 
-from dataset import EpochSampler, TextDataset, build_dataset, collate
+from dataset import EpochSampler, build_dataset, collate
+from engine.inference import worker_count
 from errors import InputError
-
-
-def test_set(data: Mapping[str, Any]) -> TextDataset:
-    """The test split of the `data` section."""
-    return build_dataset(data["test"], data["root"], training=False)
-
-
-test_set.__test__ = False  # not a test case, whatever pytest makes of the name
-
-
-def worker_count(data: Mapping[str, Any], processes: int = 1) -> int:
-    """`data.num_workers`, or the cores of this machine divided by the training processes, 8 at most."""
-    given = data.get("num_workers")
-    return min(8, (os.cpu_count() or 1) // processes) if given is None else given
 
 
 class TextDataModule(L.LightningDataModule):

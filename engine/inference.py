@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -13,9 +14,23 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 import eval
-from dataset import TestSample, TextDataset
+from dataset import TestSample, TextDataset, build_dataset
 from engine.settings import TestSettings
 from post_processing import Detection, decode_pan, labels_to_polygons, require_extension
+
+
+def test_set(data: Mapping[str, Any]) -> TextDataset:
+    """The test split of the `data` section."""
+    return build_dataset(data["test"], data["root"], training=False)
+
+
+test_set.__test__ = False  # not a test case, whatever pytest makes of the name
+
+
+def worker_count(data: Mapping[str, Any], processes: int = 1) -> int:
+    """`data.num_workers`, or the cores of this machine divided by the training processes, 8 at most."""
+    given = data.get("num_workers")
+    return min(8, (os.cpu_count() or 1) // processes) if given is None else given
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
@@ -29,7 +44,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
 def predict_logits(detector: nn.Module, image: Tensor, device: torch.device, precision: str = "32") -> np.ndarray:
     """Output maps (K, H/4, W/4) float32 of one image (3, H, W)."""
     with autocast(precision, device):
-        logits = detector(image[None].to(device)).logits[0]
+        logits = detector(image[None].to(device, memory_format=torch.channels_last)).logits[0]
     return logits.float().cpu().numpy()
 
 

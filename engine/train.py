@@ -19,8 +19,8 @@ from distillation import LEARNERS, Learner, Supervised
 from engine.callbacks import RESUME_FILE, Checkpoints, Validation, progress
 from engine.cli import PRECISIONS, check_precision, resolve_device
 from engine.config import load_config, test_settings, train_settings
-from engine.data import TextDataModule, test_set
-from engine.inference import predict, score
+from engine.data import TextDataModule
+from engine.inference import predict, score, test_set
 from engine.module import TrainingModule
 from errors import InputError
 from models import LOSSES, build_detector

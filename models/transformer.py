@@ -30,7 +30,7 @@ class Tokenizer(nn.Module):
 
 
 class TokenEncoder(nn.Module):
-    """Single-head self-attention and feed-forward over (B, C, T); one LayerNorm over the whole (C, T) plane, used twice."""
+    """Single-head self-attention and feed-forward over (B, C, T), with one LayerNorm over the (C, T) plane for both."""
 
     def __init__(self, channels: int, tokens: int) -> None:
         super().__init__()

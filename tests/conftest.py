@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import runpy
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -59,10 +62,31 @@ def configs(ctw_root, tmp_path_factory) -> dict[str, Path]:
     return paths
 
 
-def run_script(*arguments: object, code: int | None = 0) -> str:
-    """Runs a script of the project from the root of the checkout; returns stdout and stderr together."""
+def run_script(*arguments: object, code: int = 0) -> str:
+    """Runs a script (or `-m MODULE`) from the root of the checkout; returns stdout and stderr together.
+
+    It runs in this process, as `python SCRIPT` would: a new interpreter would spend most of the time importing.
+    """
+    path, *options = map(str, arguments)
+    output, ended = io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(output):
+        patch.chdir(ROOT)
+        patch.setattr(sys, "argv", [path, *options])
+        try:
+            if path == "-m":
+                patch.setattr(sys, "argv", options)
+                runpy.run_module(options[0], run_name="__main__", alter_sys=True)
+            else:
+                runpy.run_path(path, run_name="__main__")
+        except SystemExit as stop:
+            ended = stop.code or 0
+    assert ended == code, output.getvalue()
+    return output.getvalue()
+
+
+def run_process(*arguments: object) -> str:
+    """Runs a script in a process of its own, from the root of the checkout."""
     command = [sys.executable, *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    output = done.stdout + done.stderr
-    assert code is None or done.returncode == code, output
-    return output
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr

@@ -1,10 +1,10 @@
 """KKD against a literal twin, and what every distiller promises about its teachers and its student."""
 
+import loss_twins as twin
 import numpy as np
 import pytest
 import torch
 
-import loss_twins as twin
 from dataset import TextBatch
 from distillation import KernelMaskDistiller, Supervised, kernel_mask_loss
 from errors import InputError

@@ -1,12 +1,12 @@
 """The losses against literal float64 twins, on random and on degenerate maps."""
 
+import loss_twins as twin
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import loss_twins as twin
 from models.loss import EmbeddingLoss, PANLoss, dice_loss, mean_iou, ohem_mask
 
 SIZE = 12

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from test_distillation import small_model
 
 from errors import InputError
 from models import FPEMNeck, ResNet, TimmBackbone, VisualTransformer, build_detector
 from models.fuse import fuse_batch_norm
 from models.neck.fpem import FPEM
 from models.weights import load_matching, read_weights
-from test_distillation import small_model
 
 
 def kkd(depth: int, bypass: bool) -> dict:

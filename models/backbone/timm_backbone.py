@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-import timm
 from torch import Tensor, nn
 
 from errors import InputError
@@ -31,6 +30,8 @@ class TimmBackbone(nn.Module):
 
     def __init__(self, name: str, pretrained: str | None = None) -> None:
         super().__init__()
+        import timm  # takes seconds to import, and few configs use it
+
         if not timm.is_model(name):
             near = difflib.get_close_matches(name, timm.list_models(), n=1)
             raise InputError(

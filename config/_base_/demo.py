@@ -1,0 +1,17 @@
+# The embedded default: synthetic curved text, rendered by tools/make_synthetic.py.
+data = dict(
+    batch_size=8,
+    num_workers=1,
+    root="data/demo",
+    train=dict(type="CTW1500", split="train", img_size=256, short_size=256, kernel_scale=0.7),
+    test=dict(type="CTW1500", split="test", short_size=256),
+)
+test_cfg = dict(
+    protocol="ctw1500",
+    variant="official",
+    min_score=0.7,
+    min_area=16,
+    bbox_type="poly",
+    result_path="outputs/demo/submit",
+)
+loss = dict(type="PANLoss", text_weight=1.0, kernel_weight=0.5, embedding_weight=0.25, embedding_version=1)

@@ -1,0 +1,50 @@
+"""A run killed between epochs and resumed ends with the weights of the uninterrupted run, bit for bit."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import torch
+from conftest import ROOT, run_process, run_script
+
+from models.weights import read_checkpoint
+
+
+def weights(folder):
+    return read_checkpoint(folder / "checkpoint_last.pth.tar")["state_dict"]
+
+
+def test_killed_and_resumed_equals_uninterrupted(configs, tmp_path):
+    options = [
+        "--device",
+        "cpu",
+        "--seed",
+        3,
+        "--cfg-options",
+        "train_cfg.epoch=4",
+        "loss.embedding_version=2",
+    ]
+    script = ["train.py", configs["student"]]
+    run_process(*script, "--work-dir", tmp_path / "whole", *options)
+
+    command = [sys.executable, *map(str, [*script, "--work-dir", tmp_path / "killed", *options])]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "killed" / "resume.ckpt").exists():
+        assert process.poll() is None, "ended before its first epoch did"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    interrupted = read_checkpoint(tmp_path / "killed" / "checkpoint_last.pth.tar")
+    assert interrupted["epoch"] < 4, "too late to interrupt anything"
+
+    run_process(*script, "--work-dir", tmp_path / "killed", "--resume", *options)
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert not torch.equal(interrupted["state_dict"]["head.conv2.weight"], whole["head.conv2.weight"])
+
+
+def test_resume_without_anything_to_resume_says_so(configs, tmp_path):
+    output = run_script("train.py", configs["student"], "--work-dir", tmp_path, "--resume", "--max-steps", 1)
+    assert "nothing to resume from" in output
