@@ -17,11 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dataset.synthetic_scene import HARD, MIN_SIDE, STANDARD, Style, render_image
+from dataset.synthetic_scene import EASY, HARD, MIN_SIDE, STANDARD, STYLES, Style, render_image
 from dataset.synthetic_text import find_fonts, font_subset
 from errors import InputError
 
-__all__ = ["HARD", "STANDARD", "Style", "find_fonts", "label_line", "render_image", "write_dataset"]
+__all__ = ["EASY", "HARD", "STANDARD", "STYLES", "Style", "find_fonts", "label_line", "render_image", "write_dataset"]
 
 GENERATOR = 1  # raise it whenever the same seed gives other images, so that an old set is not taken for a new one
 DESCRIPTION = "synthetic.json"

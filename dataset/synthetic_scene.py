@@ -30,6 +30,8 @@ class Style:
         instances: number of texts wanted in an image; fewer where no room is left.
         curved: share of texts on a curved baseline.
         bend: angle that a curved baseline turns through, radians.
+        clutter: number of rows of bars and strokes that look like text from afar.
+        noise: largest deviation of the sensor noise, grey levels.
         empty: share of images without any text.
         test_fonts: patterns of font file names that only the test set uses, and the training set never.
     """
@@ -39,12 +41,16 @@ class Style:
     instances: tuple[int, int] = (1, 10)
     curved: float = 0.6
     bend: tuple[float, float] = (0.4, 2.6)
+    clutter: tuple[int, int] = (0, 6)
+    noise: float = 11.25
     empty: float = 0.015
     test_fonts: tuple[str, ...] = ()
 
 
 STANDARD = Style()
-HARD = Style(contrast=(32.0, 75.0), height=(0.018, 0.08), instances=(6, 16), curved=0.85, bend=(0.9, 2.8))
+EASY = Style(contrast=(90.0, 200.0), height=(0.1, 0.22), instances=(1, 5), bend=(0.4, 1.6), clutter=(0, 1), noise=5.0)
+HARD = Style(contrast=(32.0, 75.0), height=(0.018, 0.08), instances=(6, 16), curved=0.85, bend=(0.9, 2.8), noise=8.0)
+STYLES = {"easy": EASY, "standard": STANDARD, "hard": HARD}
 
 
 @dataclass(frozen=True)
@@ -86,14 +92,16 @@ def render_image(
     if rng.random() >= style.empty:
         wanted = int(rng.integers(style.instances[0], style.instances[1] + 1))
         texts = _lay_out(rng, partial(_text, rng, fonts), wanted, heights, taken, style)
-    rows = _lay_out(rng, partial(_clutter, rng), int(rng.integers(0, 7)), heights, taken, style)
+    rows = _lay_out(
+        rng, partial(_clutter, rng), int(rng.integers(style.clutter[0], style.clutter[1] + 1)), heights, taken, style
+    )
     for row in rows:
         _draw(rng, image, row, style)
     for text in texts:
         _draw(rng, image, text, style, ink)
     polygons = [t.warp.outline(_MARGIN) for t in texts]
     detail = min((t.warp.thickness() for t in texts), default=20.0)
-    return photograph(rng, image, detail, noise=style.contrast[0] / 4), polygons
+    return photograph(rng, image, detail, noise=style.noise), polygons
 
 
 def _text(rng: np.random.Generator, fonts: Sequence[Path], height: float, like: _Placed | None) -> _Placed:

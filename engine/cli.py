@@ -66,9 +66,8 @@ def _quiet_training_library() -> None:
     """Leaves out what the training library says to its developers, and advertisements."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*Experiment logs directory.*")
+    for message in ("LeafSpec", "does not have many workers", "in eval mode at the start", "Checkpoint directory"):
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 
 def run_name(config: str | Path) -> str:

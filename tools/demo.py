@@ -25,7 +25,7 @@ from tools.demo_report import write_report  # noqa: E402
 
 OUT = Path("outputs/demo")
 TEACHER, STUDENT = "config/demo/r50.py", "config/demo/distill_r18.py"
-DATA = ["--train", 400, "--test", 60, "--size", "256x256", "--seed", 0]
+DATA = ["--train", 800, "--test", 100, "--size", "192x192", "--style", "easy", "--seed", 0]
 
 
 class Stages:

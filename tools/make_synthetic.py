@@ -37,7 +37,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--test-fonts", metavar="PATTERNS", help="font files that only the test set uses, such as 'STIX*,cm*'"
     )
-    parser.add_argument("--hard", action="store_true", help="smaller, fainter, denser and more curved text")
+    parser.add_argument(
+        "--style", choices=["easy", "standard", "hard"], default="standard",
+        help="hard: smaller, fainter, denser, more curved text; easy: the opposite, and little clutter",
+    )  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes (default 1)")
     parser.add_argument("--overwrite", action="store_true", help="replace a synthetic set made with other options")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -47,13 +50,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from dataset.synthetic import (
-        HARD,
-        STANDARD,
-        write_dataset,
-    )  # here: seconds, that --help need not wait for
+    from dataset.synthetic import STYLES, write_dataset  # here: seconds, that --help need not wait for
 
-    style = HARD if args.hard else STANDARD
+    style = STYLES[args.style]
     if args.test_fonts:
         style = replace(style, test_fonts=tuple(args.test_fonts.split(",")))
     columns = TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

@@ -3,13 +3,13 @@ data = dict(
     batch_size=8,
     num_workers=1,
     root="data/demo",
-    train=dict(type="CTW1500", split="train", img_size=256, short_size=256, kernel_scale=0.7),
-    test=dict(type="CTW1500", split="test", short_size=256),
+    train=dict(type="CTW1500", split="train", img_size=192, short_size=192, kernel_scale=0.7),
+    test=dict(type="CTW1500", split="test", short_size=192),
 )
 test_cfg = dict(
     protocol="ctw1500",
     variant="official",
-    min_score=0.7,
+    min_score=0.85,
     min_area=16,
     bbox_type="poly",
     result_path="outputs/demo/submit",

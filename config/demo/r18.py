@@ -3,9 +3,9 @@ _base_ = ["../_base_/demo.py"]
 model = dict(
     type="TextDetector",
     backbone=dict(type="ResNet", depth=18, width=16),
-    neck=dict(type="FPEMNeck", channels=64, shared=True),
-    transformer=dict(type="VisualTransformer", channels=64, tokens=16),
-    adapter=dict(type="FeatureAdapter", channels=256),
-    head=dict(type="PANHead", hidden=64),
+    neck=dict(type="FPEMNeck", channels=32, shared=True),
+    transformer=dict(type="VisualTransformer", channels=32, tokens=16),
+    adapter=dict(type="FeatureAdapter", channels=128),
+    head=dict(type="PANHead", hidden=32),
 )
-train_cfg = dict(lr=3e-3, schedule="polylr", epoch=20, optimizer="Adam", val_interval=5, save_interval=5)
+train_cfg = dict(lr=3e-3, schedule="polylr", epoch=4, optimizer="Adam", val_interval=2, save_interval=1)

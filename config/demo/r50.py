@@ -3,8 +3,8 @@ _base_ = ["../_base_/demo.py"]
 model = dict(
     type="TextDetector",
     backbone=dict(type="ResNet", depth=50, width=16),
-    neck=dict(type="FPEMNeck", channels=64, shared=True),
-    transformer=dict(type="VisualTransformer", channels=64, tokens=16),
-    head=dict(type="PANHead", hidden=64),
+    neck=dict(type="FPEMNeck", channels=32, shared=True),
+    transformer=dict(type="VisualTransformer", channels=32, tokens=16),
+    head=dict(type="PANHead", hidden=32),
 )
-train_cfg = dict(lr=3e-3, schedule="polylr", epoch=20, optimizer="Adam", val_interval=5, save_interval=5)
+train_cfg = dict(lr=3e-3, schedule="polylr", epoch=5, optimizer="Adam", val_interval=5, save_interval=1)

@@ -41,36 +41,38 @@ class EmbeddingLoss(nn.Module):
         Returns:
             (B,) float32; 0 for an image without a kernel pixel in its training mask.
         """
-        features = embedding.float().flatten(2)  # (B, D, N)
+        batch, dims = embedding.shape[:2]
         labels = (instances.long() * (training_mask > 0.5)).flatten(1)  # (B, N)
-        kernel_labels = labels * (kernel > 0.5).flatten(1)
-        # The number of slots is fixed on a GPU, where reading the maximum back would stall the stream.
-        slots = MAX_INSTANCES + 1 if features.is_cuda else int(labels.max()) + 1
-        counts = _segment_sum(torch.ones_like(features[:, :1]), kernel_labels, slots)[:, 0]  # (B, S)
-        present = counts > 0
-        present[:, 0] = False
-        means = _segment_sum(features, kernel_labels, slots) / counts.clamp(min=1)[:, None]  # (B, D, S)
-        means = means * present[:, None]
+        # On a GPU the size of what is selected would have to be read back, which stalls the stream: take all there.
+        slots = MAX_INSTANCES + 1 if embedding.is_cuda else int(labels.max()) + 1
+        pixels = slice(None) if embedding.is_cuda else labels.flatten().nonzero()[:, 0]
+        features = embedding.float().permute(0, 2, 3, 1).reshape(-1, dims)  # (B N, D)
+        segments = (labels + slots * torch.arange(batch, device=labels.device)[:, None]).flatten()[pixels]  # (P,)
+        own = features[pixels]  # (P, D)
+        core = (kernel.flatten()[pixels] > 0.5).float()[:, None]  # (P, 1)
+        counts = _segment_sum(core, segments, batch * slots)  # (B S, 1)
+        means = _segment_sum(own * core, segments, batch * slots) / counts.clamp(min=1)  # (B S, D)
+        cost = self._aggregation(own, segments, means).view(batch, slots)
+        present = counts.view(batch, slots) > 0
+        present[:, 0] = False  # the background
+        means = means.view(batch, slots, dims) * present[..., None]
         number = present.sum(1)
-        loss = self._aggregation(features, labels, means, present)
+        loss = (cost * present).sum(1) / number.clamp(min=1)
         loss = loss + self._discrimination(features, labels, means, present)
-        norms = means.norm(dim=1)
         # The background counts with a mean of zero: it adds log(1 + 0) to the sum and one to the number.
-        loss = loss + 0.001 * ((1 + norms).log() * present).sum(1) / (number + 1)
+        loss = loss + 0.001 * ((1 + means.norm(dim=2)).log() * present).sum(1) / (number + 1)
         return torch.where(number > 0, loss, torch.zeros_like(loss))
 
-    def _aggregation(self, features: Tensor, labels: Tensor, means: Tensor, present: Tensor) -> Tensor:
-        own = means.gather(2, labels[:, None].expand(-1, means.shape[1], -1))  # (B, D, N)
-        distance = (features - own).norm(dim=1)
-        cost = (1 + F.relu(distance - self.delta_v) ** 2).log()[:, None]  # (B, 1, N)
-        slots = present.shape[1]
-        size = _segment_sum(torch.ones_like(cost), labels, slots)[:, 0].clamp(min=1)
-        per_instance = _segment_sum(cost, labels, slots)[:, 0] / size
-        return (per_instance * present).sum(1) / present.sum(1).clamp(min=1)
+    def _aggregation(self, own: Tensor, segments: Tensor, means: Tensor) -> Tensor:
+        """Mean cost (B S, 1) of the pixels of each segment for their distance to its mean."""
+        distance = (own - means[segments]).norm(dim=1, keepdim=True)
+        cost = (1 + F.relu(distance - self.delta_v) ** 2).log()
+        size = _segment_sum(torch.ones_like(cost), segments, len(means))
+        return _segment_sum(cost, segments, len(means)) / size.clamp(min=1)
 
     def _discrimination(self, features: Tensor, labels: Tensor, means: Tensor, present: Tensor) -> Tensor:
         number = present.sum(1)
-        between = (means[:, :, :, None] - means[:, :, None, :]).norm(dim=1)  # (B, S, S)
+        between = (means[:, :, None] - means[:, None]).norm(dim=3)  # (B, S, S)
         pairs = present[:, :, None] & present[:, None, :]
         pairs = pairs & ~torch.eye(pairs.shape[1], dtype=torch.bool, device=pairs.device)
         total = (self._push(between) * pairs).sum((1, 2))
@@ -86,8 +88,9 @@ class EmbeddingLoss(nn.Module):
         drawn = torch.rand(labels.shape, device=labels.device).masked_fill(labels > 0, -1.0)
         weight, index = drawn.topk(min(BACKGROUND_SAMPLES, labels.shape[1]), dim=1)  # without replacement
         valid = (weight >= 0).to(features.dtype)  # (B, K)
-        sample = features.gather(2, index[:, None].expand(-1, features.shape[1], -1))  # (B, D, K)
-        distance = (sample[:, :, :, None] - means[:, :, None, :]).norm(dim=1)  # (B, K, S)
+        offset = labels.shape[1] * torch.arange(len(labels), device=labels.device)[:, None]
+        sample = features[index + offset]  # (B, K, D)
+        distance = (sample[:, :, None] - means[:, None]).norm(dim=3)  # (B, K, S)
         cost = (self._push(distance) * valid[:, :, None]).sum(1) / valid.sum(1).clamp(min=1)[:, None]
         return cost, valid[:, 0] > 0
 
@@ -95,7 +98,6 @@ class EmbeddingLoss(nn.Module):
         return (1 + F.relu(2 * self.delta_d - distance) ** 2).log()
 
 
-def _segment_sum(values: Tensor, labels: Tensor, slots: int) -> Tensor:
-    """Sums values (B, D, N) over the pixels of each label (B, N): (B, D, slots)."""
-    out = values.new_zeros(values.shape[0], values.shape[1], slots)
-    return out.scatter_add(2, labels[:, None].expand(-1, values.shape[1], -1), values)
+def _segment_sum(values: Tensor, segments: Tensor, number: int) -> Tensor:
+    """Sums the rows of values (P, D) that belong to each segment (P,): (number, D)."""
+    return values.new_zeros(number, values.shape[1]).index_add(0, segments, values)

@@ -26,7 +26,14 @@ def ohem_mask(text_logits: Tensor, text: Tensor, training_mask: Tensor, ratio: i
     trained = training_mask.flatten(1) > 0.5
     positives = (positive & trained).sum(1)
     negatives = torch.minimum(positives * ratio, (~positive).sum(1))  # (B,)
-    ranked = score.masked_fill(positive, -torch.inf).sort(dim=1, descending=True).values
-    threshold = ranked.gather(1, (negatives - 1).clamp(min=0)[:, None])  # (B, 1)
+    threshold = _kth_largest(score.masked_fill(positive, -torch.inf), negatives.clamp(min=1))  # (B, 1)
     everything = (negatives == 0)[:, None]  # also true where there are no positives
     return (((score >= threshold) | positive | everything) & trained).float().view_as(text_logits)
+
+
+def _kth_largest(values: Tensor, k: Tensor) -> Tensor:
+    """The k-th largest value (B, 1) of each row of (B, N), k (B,) from 1."""
+    if values.is_cuda:  # a selection needs k on the host, which would stall the stream
+        return values.sort(dim=1, descending=True).values.gather(1, (k - 1)[:, None])
+    rows = [row.kthvalue(len(row) - int(number) + 1).values for row, number in zip(values, k)]
+    return torch.stack(rows)[:, None]

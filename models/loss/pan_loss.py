@@ -47,7 +47,8 @@ class PANLoss(nn.Module):
             Losses `text`, `kernel`, `embedding`; metrics `iou_text`, `iou_kernel` without gradient.
         """
         maps = F.interpolate(logits.float(), size=text.shape[-2:], mode="bilinear", align_corners=False)
-        text_logits, kernel_logits, embedding = maps[:, 0], maps[:, 1], maps[:, 2:]
+        text_logits, kernel_logits, embedding = maps.split([1, 1, maps.shape[1] - 2], dim=1)
+        text_logits, kernel_logits = text_logits.squeeze(1), kernel_logits.squeeze(1)
         kernel, in_text = kernels[:, 0], text * training_mask
         selected = ohem_mask(text_logits, text, training_mask)
         losses = {
