@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from errors import InputError
 from models.layers import upsample_to
 from models.outputs import DetectorOutput
+from models.recompute import recomputed
 from models.registry import MODELS
 
 
@@ -24,6 +25,8 @@ class TextDetector(nn.Module):
         head: the fused text feature (B, C, H/4, W/4) to logits (B, K, H/4, W/4).
         transformer: pyramid to pyramid, KKDnet's visual transformer module.
         adapter: fused feature to fused feature, the student's adaptation layer.
+        recompute: in training, compute the activations of backbone and neck again in the backward pass instead of
+            keeping them: less memory, more time, the same result.
     """
 
     stride = 32
@@ -35,6 +38,7 @@ class TextDetector(nn.Module):
         head: nn.Module,
         transformer: nn.Module | None = None,
         adapter: nn.Module | None = None,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -42,12 +46,16 @@ class TextDetector(nn.Module):
         self.transformer = transformer
         self.adapter = adapter
         self.head = head
+        self.recompute = recompute
 
     def forward(self, images: Tensor) -> DetectorOutput:
         """Runs on (B, 3, H, W) float images; raises ValueError unless H and W are multiples of 32."""
         if images.shape[-2] % self.stride or images.shape[-1] % self.stride:
             raise ValueError(f"image sides {tuple(images.shape[-2:])} must be multiples of {self.stride}")
-        pyramid = self.neck(self.backbone(images))
+        if self.recompute and self.training and torch.is_grad_enabled():
+            pyramid = recomputed(self.neck, recomputed(self.backbone, images))
+        else:
+            pyramid = self.neck(self.backbone(images))
         if self.transformer is not None:
             pyramid = self.transformer(pyramid)
         fused = torch.cat([upsample_to(level, pyramid[0]) for level in pyramid], dim=1)  # (B, 4C, H/4, W/4)
@@ -68,8 +76,9 @@ def build_detector(model: Mapping[str, Any]) -> nn.Module:
     backbone = MODELS.build(cfg.pop("backbone"))
     neck = MODELS.build(_with_channels(cfg.pop("neck"), "neck", tuple(backbone.channels)))
     head = MODELS.build(_with_channels(cfg.pop("head"), "head", sum(neck.channels)))
-    parts = {name: MODELS.build(part) for name, part in cfg.items() if name != "type" and part is not None}
-    return MODELS.get(cfg["type"])(backbone, neck, head, **parts)
+    detector = MODELS.get(cfg.pop("type"))
+    parts = {name: MODELS.build(part) if isinstance(part, dict) else part for name, part in cfg.items()}
+    return detector(backbone, neck, head, **parts)
 
 
 def _with_channels(part: dict[str, Any], name: str, channels: int | tuple[int, ...]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def embedding(
 
 
 def kernel_mask(student: np.ndarray, teacher: np.ndarray, kernel: np.ndarray) -> float:
-    """One image: maps (C, h, w), kernel (4h, 4w). A quarter-size bilinear sample is the mean of the middle 2x2 pixels."""
+    """One image: maps (C, h, w), kernel (4h, 4w). Its bilinear quarter is the mean of the middle 2x2 of 4x4 pixels."""
     c, h, w = student.shape
     total = 0.0
     for y in range(h):

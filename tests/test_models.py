@@ -128,6 +128,20 @@ def test_visual_transformer_equals_its_definition_in_float64():
         torch.testing.assert_close(found[0].reshape(channels, -1), x + v @ weights.T)
 
 
+def test_recomputing_changes_neither_gradients_nor_running_statistics():
+    torch.manual_seed(0)
+    kept = build_detector(small_model())
+    again = build_detector({**small_model(), "recompute": True})
+    again.load_state_dict(kept.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    for model in (kept, again):
+        model.train()(images).logits.square().mean().backward()
+    for (name, a), b in zip(kept.named_parameters(), again.parameters()):
+        assert torch.equal(a.grad, b.grad), name
+    for (name, a), b in zip(kept.named_buffers(), again.buffers()):
+        assert torch.equal(a, b), name
+
+
 def test_bypassed_adapter_is_held_but_not_used():
     torch.manual_seed(0)
     with_weights = small_model()

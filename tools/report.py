@@ -65,4 +65,5 @@ def _row(cells: Sequence[object], tag: str) -> str:
 
 def _figure(kind: str, data: bytes, caption: str) -> str:
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return f'<figure><img src="{source}" alt="{html.escape(caption)}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+    caption = html.escape(caption)
+    return f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
