@@ -77,10 +77,11 @@ class Checkpoints(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
+        names = ["checkpoint_last.pth.tar"]
         latest = self.validation.latest
         scores = latest[1] if latest and latest[0] == epoch else {}
-        names = ["checkpoint_last.pth.tar"]
-        if epoch % self.settings.save_interval == 0:
+        whole = trainer.global_step >= epoch * module.steps_per_epoch  # --max-steps can end a run within an epoch
+        if whole and epoch % self.settings.save_interval == 0:
             names.append(f"checkpoint_{epoch}ep.pth.tar")
         if scores and scores["hmean"] > self.best:
             self.best = scores["hmean"]
@@ -88,11 +89,10 @@ class Checkpoints(Callback):
         if trainer.is_global_zero:
             state = module.learner.student_state_dict()
             for name in names:
-                save_checkpoint(self.folder / name, state, self.config, epoch, scores)
-        with write_aside(self.folder / RESUME_FILE) if trainer.is_global_zero else _nowhere() as path:
-            trainer.save_checkpoint(
-                path, weights_only=False
-            )  # collective: every process calls it, the first one writes
+                save_checkpoint(self.folder / name, state, self.config, epoch - (not whole), scores)
+        if whole:
+            with write_aside(self.folder / RESUME_FILE) if trainer.is_global_zero else _nowhere() as path:
+                trainer.save_checkpoint(path, weights_only=False)  # collective; the first process writes
 
 
 class _nowhere:

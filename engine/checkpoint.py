@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.files import git_revision, write_aside
+from errors import InputError
 from models import build_detector
 from models.weights import load_strict, read_checkpoint, state_dict_of
 
@@ -33,6 +34,15 @@ def save_checkpoint(
         torch.save(content, aside)
 
 
+def new_detector(model: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
+    """Builds the `model` section (`pretrained=False`: without ImageNet weights); InputError if it makes none."""
+    backbone = model["backbone"] if pretrained else {**model["backbone"], "pretrained": None}
+    try:
+        return build_detector({**model, "backbone": backbone})
+    except (RuntimeError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
+        raise InputError(f"section 'model' cannot be built: {' '.join(str(error).split())}") from error
+
+
 def load_detector(model: Mapping[str, Any], path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Builds a detector from the `model` section and loads a checkpoint into it, every tensor of it.
 
@@ -43,7 +53,7 @@ def load_detector(model: Mapping[str, Any], path: str | Path) -> tuple[nn.Module
         InputError: the file is missing, truncated, refused by `weights_only=True`, or of another architecture.
     """
     checkpoint = read_checkpoint(path)
-    detector = build_detector({**model, "backbone": {**model["backbone"], "pretrained": None}})
+    detector = new_detector(model, pretrained=False)
     load_strict(detector, state_dict_of(checkpoint, path), source=path)
     detector = detector.eval().to(memory_format=torch.channels_last)
     return detector, {key: value for key, value in checkpoint.items() if key != "state_dict"}

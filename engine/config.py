@@ -7,7 +7,8 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from mmengine.config import Config
 from mmengine.registry import Registry
@@ -18,6 +19,7 @@ from engine.settings import TestSettings, TrainSettings
 from errors import InputError
 from models import LOSSES, MODELS
 
+_PLAIN = {int, float, str, bool, NoneType}
 SECTIONS = ("model", "loss", "data", "train_cfg", "test_cfg", "distiller")
 _DATA_KEYS = ("batch_size", "num_workers", "root", "train", "test")
 _FROM_ENGINE = {"student", "loss", "root"}  # handed over by the engine, not by a config
@@ -60,6 +62,10 @@ def check_config(cfg: Mapping[str, Any]) -> None:
     _check_typed("model", cfg["model"], MODELS, nested=True)
     _check_typed("loss", cfg["loss"], LOSSES)
     _check_names("data", cfg["data"], _DATA_KEYS)
+    for key, least in (("batch_size", 1), ("num_workers", 0)):
+        value = cfg["data"].get(key, least)
+        if type(value) is not int or value < least:
+            raise InputError(f"data.{key}={value!r}: expected a whole number, {least} or more")
     for split, transform in (("train", TrainTransform), ("test", TestTransform)):
         if split not in cfg["data"]:
             raise InputError(f"data.{split} is missing")
@@ -67,6 +73,7 @@ def check_config(cfg: Mapping[str, Any]) -> None:
         _check_type(f"data.{split}", part, PARSERS)
         known = _parameters(PARSERS.get(part["type"])) | _parameters(transform)
         _check_names(f"data.{split}", part, {"type", *known})
+        _check_values(f"data.{split}", part, transform)
     train_settings(cfg)
     test_settings(cfg)
     if "distiller" in cfg:
@@ -94,6 +101,7 @@ test_settings.__test__ = False  # not a test case, whatever pytest makes of the 
 def _settings(section: str, cfg: Mapping[str, Any], kind: Callable) -> Any:
     values = cfg.get(section, {})
     _check_names(section, values, _parameters(kind))
+    _check_values(section, values, kind)
     return kind(**values)
 
 
@@ -124,6 +132,7 @@ def _check_option_path(cfg: Any, key: str) -> None:
 def _check_typed(path: str, part: Any, registry: Registry, nested: bool = False) -> None:
     _check_type(path, part, registry)
     _check_names(path, part, {"type", *_parameters(registry.get(part["type"]))})
+    _check_values(path, part, registry.get(part["type"]))
     for key, value in part.items() if nested else ():
         if isinstance(value, Mapping):
             _check_typed(f"{path}.{key}", value, registry)
@@ -147,6 +156,18 @@ def _check_names(path: str, part: Any, known: Iterable[str]) -> None:
         if key not in known:
             where = f"{path}.{key}" if path else key
             raise InputError(f"unknown key '{where}'{_nearest(key, known)}, known: {', '.join(known)}")
+
+
+def _check_values(path: str, part: Mapping[str, Any], kind: Callable) -> None:
+    """Values of parameters that are annotated as numbers, strings, flags or None must be such."""
+    for name, parameter in inspect.signature(kind, eval_str=True).parameters.items():
+        expected = get_args(parameter.annotation) or (parameter.annotation,)
+        if name not in part or not set(expected) <= _PLAIN:
+            continue
+        given = {int, float} if type(part[name]) is int else {type(part[name])}
+        if not given & set(expected):
+            what = " or ".join("None" if t is NoneType else t.__name__ for t in expected)
+            raise InputError(f"{path}.{name}={part[name]!r}: expected {what}")
 
 
 def _parameters(kind: Callable) -> set[str]:

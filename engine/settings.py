@@ -45,10 +45,19 @@ class TrainSettings:
         _one_of("train_cfg.optimizer", self.optimizer, ("Adam", "SGD"))
         if isinstance(self.schedule, str):
             _one_of("train_cfg.schedule", self.schedule, ("polylr",))
-        for key in ("epoch", "lr", "grad_accumulation"):
-            value = getattr(self, key)
-            if not isinstance(value, (int, float)) or value <= 0:
-                raise InputError(f"train_cfg.{key}={value!r}: expected a number above 0")
+        elif not all(type(epoch) is int for epoch in self.schedule):
+            raise InputError(f"train_cfg.schedule={self.schedule!r}: expected 'polylr' or a list of epochs")
+        for key, least in (
+            ("epoch", 1),
+            ("grad_accumulation", 1),
+            ("save_interval", 1),
+            ("val_interval", 0),
+            ("seed", 0),
+        ):
+            if getattr(self, key) < least:
+                raise InputError(f"train_cfg.{key}={getattr(self, key)}: expected {least} or more")
+        if self.lr <= 0:
+            raise InputError(f"train_cfg.lr={self.lr}: expected a number above 0")
 
 
 @dataclass(frozen=True)

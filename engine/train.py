@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +18,14 @@ from mmengine.config import Config
 
 from distillation import LEARNERS, Learner, Supervised
 from engine.callbacks import RESUME_FILE, Checkpoints, Validation, progress
+from engine.checkpoint import new_detector
 from engine.cli import PRECISIONS, check_precision, resolve_device
 from engine.config import load_config, test_settings, train_settings
 from engine.data import TextDataModule
 from engine.inference import predict, score, test_set
 from engine.module import TrainingModule
 from errors import InputError
-from models import LOSSES, build_detector
+from models import LOSSES
 from models.weights import load_matching, read_checkpoint, read_weights, state_dict_of
 from post_processing import require_extension
 
@@ -32,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 def build_learner(cfg: Config) -> Learner:
     """The learner of a config: supervised, or the distiller with its teachers' weights loaded."""
-    student = build_detector(cfg.model)
+    student = new_detector(cfg.model)
     if cfg.model.backbone.get("pretrained") is None:
         logger.info("backbone: no ImageNet weights given (model.backbone.pretrained), starts from random ones")
     pretrain = train_settings(cfg).pretrain
@@ -54,7 +56,7 @@ def _teacher(config: str, checkpoint: str) -> tuple[torch.nn.Module, Mapping[str
             "--checkpoint_t"
         )
     weights = state_dict_of(read_checkpoint(checkpoint), checkpoint)
-    return build_detector({**model, "backbone": {**model.backbone, "pretrained": None}}), weights
+    return new_detector(model, pretrained=False), weights
 
 
 def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
@@ -77,7 +79,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
     folder = Path(args.work_dir or Path("work_dirs") / name)
     L.seed_everything(settings.seed, verbose=False)
     data = TextDataModule(cfg.data, settings.seed, args.devices)
-    steps = max(1, data.batches_per_epoch // settings.grad_accumulation)
+    steps = math.ceil(data.batches_per_epoch / settings.grad_accumulation)
     module = TrainingModule(build_learner(cfg), settings, steps)
     resume = _resume_point(folder, args.resume, cfg)
     validation = Validation(_measure(cfg, args.precision, folder), settings.val_interval)

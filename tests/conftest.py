@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SMALL_CONFIG = """
 _base_ = ["{root}/config/_base_/kkd_r{depth}.py", "{root}/config/_base_/ctw1500.py"]
 model = dict(
-    backbone=dict(width=8),
+    backbone=dict(width=16),
     neck=dict(channels=16),
     transformer=dict(channels=16, tokens=4),
     adapter=dict(channels=64),

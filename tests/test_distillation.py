@@ -14,7 +14,7 @@ from models import PANLoss, build_detector
 def small_model(adapter: bool = True, depth: int = 18, channels: int = 16) -> dict:
     model = dict(
         type="TextDetector",
-        backbone=dict(type="ResNet", depth=depth, width=8),
+        backbone=dict(type="ResNet", depth=depth, width=16),
         neck=dict(type="FPEMNeck", channels=channels, shared=True),
         transformer=dict(type="VisualTransformer", channels=channels, tokens=4),
         head=dict(type="PANHead", hidden=8),

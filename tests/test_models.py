@@ -182,12 +182,12 @@ def test_timm_backbone_names_its_mistakes(tmp_path):
 
 
 def test_pretrained_backbone_takes_what_matches(tmp_path):
-    source, path = ResNet(18, width=8), tmp_path / "weights.pth"
+    source, path = ResNet(18, width=16), tmp_path / "weights.pth"
     state = {f"module.{k}": v for k, v in source.state_dict().items()}
-    state["module.fc.weight"] = torch.zeros(10, 64)
-    state["module.conv1.weight"] = torch.zeros(8, 3, 7, 7)
+    state["module.fc.weight"] = torch.zeros(10, 128)
+    state["module.conv1.weight"] = torch.zeros(16, 3, 7, 7)
     torch.save({"state_dict": state}, path)
-    target = ResNet(18, width=8)
+    target = ResNet(18, width=16)
     left_out = load_matching(target, read_weights(path), str(path))
     assert "fc.weight" in left_out and "conv1.weight" in left_out
     torch.testing.assert_close(target.layer3[0].conv1.weight, source.layer3[0].conv1.weight)
@@ -225,7 +225,7 @@ def pathlib_object():
 
 def test_truncated_and_missing_weight_files(tmp_path):
     path = tmp_path / "weights.pth"
-    torch.save({"state_dict": ResNet(18, width=8).state_dict()}, path)
+    torch.save({"state_dict": ResNet(18, width=16).state_dict()}, path)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(InputError, match="truncated"):
         read_weights(path)

@@ -48,3 +48,13 @@ def test_killed_and_resumed_equals_uninterrupted(configs, tmp_path):
 def test_resume_without_anything_to_resume_says_so(configs, tmp_path):
     output = run_script("train.py", configs["student"], "--work-dir", tmp_path, "--resume", "--max-steps", 1)
     assert "nothing to resume from" in output
+
+
+def test_a_run_stopped_within_an_epoch_resumes_from_the_last_whole_one(configs, tmp_path):
+    script = ["train.py", configs["student"], "--device", "cpu"]
+    run_script(*script, "--work-dir", tmp_path / "whole")
+    run_script(*script, "--work-dir", tmp_path / "stopped", "--max-steps", 4)  # an epoch has three steps
+    assert read_checkpoint(tmp_path / "stopped" / "checkpoint_last.pth.tar")["epoch"] == 1
+    run_script(*script, "--work-dir", tmp_path / "stopped", "--resume")
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)

@@ -68,7 +68,8 @@ class ResNet(nn.Module):
 
     Args:
         depth: 18, 50 or 101.
-        width: channels of the first stage; 64 is the published size, less makes a small network of the same form.
+        width: channels of the first stage; 64 is the published size, a smaller multiple of
+            16 makes a small network of the same form.
         pretrained: a local file with ImageNet weights, or None to start from random ones. Tensors that do not
             match (another stem, the classifier) are left out and listed in the log.
 
@@ -80,6 +81,9 @@ class ResNet(nn.Module):
         super().__init__()
         if depth not in _BLOCKS:
             raise InputError(f"backbone.depth={depth}: expected one of {sorted(_BLOCKS)}")
+        if width < 16 or width % 16:
+            # PyTorch 2.15 corrupts memory in strided 1x1 convolutions of fewer than 16 channels-last channels on CPUs.
+            raise InputError(f"backbone.width={width}: expected a positive multiple of 16")
         block, repeats = _BLOCKS[depth]
         self.conv1 = nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
