@@ -12,9 +12,10 @@ def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     device = cli.resolve_device(args.device)
     cli.check_precision(args.precision, device)
+    cli.check_counts(args, device)
     folder = Path(args.folder or Path("work_dirs") / cli.run_name(args.config))
     work_dir = Path(args.work_dir or folder / "batch_eval")
-    rows = evaluate_folder(cfg, folder, work_dir, device, args.precision)
+    rows = evaluate_folder(cfg, folder, work_dir, device, args.precision, args.max_steps)
     write_summary(rows, work_dir)
 
 
@@ -22,4 +23,5 @@ if __name__ == "__main__":
     parser = cli.parser(__doc__)
     parser.add_argument("config", help="the config that the checkpoints were trained with")
     parser.add_argument("folder", nargs="?", help="default: work_dirs/CONFIG")
+    cli.testing_options(parser)
     cli.run(main, parser)

@@ -20,21 +20,24 @@ def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     device = cli.resolve_device(args.device)
     cli.check_precision(args.precision, device)
+    cli.check_counts(args, device)
     settings = test_settings(cfg)
     folder = Path(args.work_dir or Path("work_dirs") / cli.run_name(args.config))
     result_path = folder / Path(settings.result_path).name if args.work_dir else Path(settings.result_path)
     detector, about = load_detector(cfg.model, args.checkpoint)
     detector = fuse_batch_norm(detector).to(device)
-    dataset = test_set(cfg.data)
+    dataset = test_set(cfg.data, settings)
+    count = len(dataset) if args.max_steps < 0 else min(args.max_steps, len(dataset))
 
     def progress(items, total):
         return track(items, f"testing on {device.type}", total)
 
-    results = predict(
-        detector, dataset, settings, device, args.precision, workers=worker_count(cfg.data), track=progress
-    )
+    workers = worker_count(cfg.data)
+    results = predict(detector, dataset, settings, device, args.precision, range(count), workers, progress)
     summary = score(results, dataset, settings, result_path)
     print(table(summary))
+    for line in dataset.issues.summary():
+        print(line)
     summary |= {"checkpoint": str(args.checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
     if args.report_speed:
         summary["speed"] = measure_speed(detector, dataset, settings, device, args.precision)
@@ -43,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
     write_json(folder / "results.json", summary)
     print(f"result files: {result_path}   scores: {folder / 'results.json'}")
     if args.vis:
-        save_pictures(args.vis, [dataset.parser[i] for i in range(len(dataset))], results)
+        save_pictures(args.vis, [dataset.parser[i] for i in range(count)], results)
         print(f"pictures: {args.vis} (green ground truth, red detections)")
 
 
@@ -58,4 +61,5 @@ if __name__ == "__main__":
         action="store_true",
         help="also time each stage on up to 20 images",
     )
+    cli.testing_options(parser)
     cli.run(main, parser)

@@ -89,7 +89,3 @@ class Distiller(Supervised):
         super().train(mode)
         self.teachers.eval()
         return self
-
-    def helper_state_dict(self) -> dict[str, Tensor]:
-        """Weights that only distillation needs (adapters and the like): for resuming, never in a student checkpoint."""
-        return {key: value for key, value in self.state_dict().items() if not key.startswith(("student.", "teachers."))}

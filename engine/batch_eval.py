@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from dataset import TextDataset
 from engine.checkpoint import load_detector
 from engine.config import test_settings
 from engine.files import write_aside
@@ -27,9 +28,11 @@ SCORES = ("precision", "recall", "hmean")
 
 
 def evaluate_folder(
-    cfg: Config, folder: Path, work_dir: Path, device: torch.device, precision: str
+    cfg: Config, folder: Path, work_dir: Path, device: torch.device, precision: str, most: int = -1
 ) -> list[dict[str, Any]]:
-    """Scores of every checkpoint in `folder`, sorted by epoch; a file that cannot be loaded is reported and skipped.
+    """Scores of every checkpoint in `folder` (on the first `most` images), sorted by epoch.
+
+    A file that cannot be loaded is reported and skipped.
 
     Each result is kept in `work_dir` and used again as long as neither the checkpoint nor the config has changed.
 
@@ -41,12 +44,13 @@ def evaluate_folder(
     paths = sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES) and not p.name.startswith("."))
     if not paths:
         raise InputError(f"{folder}: no checkpoint ({', '.join(SUFFIXES)}) in it")
-    dataset = test_set(cfg.data)
+    dataset = test_set(cfg.data, test_settings(cfg))
+    images = range(len(dataset))[: most if most > 0 else None]
     rows, errors = [], []
     for number, path in enumerate(paths, 1):
         print(f"[{number}/{len(paths)}] {path.name} ", end="", flush=True)
         try:
-            row, reused = _evaluate(cfg, path, dataset, work_dir, device, precision)
+            row, reused = _evaluate(cfg, path, dataset, images, work_dir, device, precision)
         except InputError as error:
             print(f"skipped: {error}", flush=True)
             errors.append(error)
@@ -59,10 +63,16 @@ def evaluate_folder(
 
 
 def _evaluate(
-    cfg: Config, path: Path, dataset: Any, work_dir: Path, device: torch.device, precision: str
+    cfg: Config,
+    path: Path,
+    dataset: TextDataset,
+    images: range,
+    work_dir: Path,
+    device: torch.device,
+    precision: str,
 ) -> tuple[dict[str, Any], bool]:
     kept = work_dir / f"{path.name}.json"
-    key = _fingerprint(cfg, path, precision)
+    key = _fingerprint(cfg, path, precision, images)
     if kept.is_file():
         row = json.loads(kept.read_text())
         if row.get("key") == key:
@@ -70,18 +80,27 @@ def _evaluate(
     detector, about = load_detector(cfg.model, path)
     settings = test_settings(cfg)
     detector = fuse_batch_norm(detector).to(device)
-    results = predict(detector, dataset, settings, device, precision, workers=worker_count(cfg.data))
+    results = predict(detector, dataset, settings, device, precision, images, worker_count(cfg.data))
     summary = score(results, dataset, settings, work_dir / "results" / path.name)
-    number = re.search(r"\d+", path.name)
-    epoch = about.get("epoch", int(number.group()) if number else None)
+    number = re.search(r"(\d+)ep", path.name)
+    epoch = about.get("epoch", int(number[1]) if number else None)
     row = {"checkpoint": path.name, "epoch": epoch, **{k: summary[k] for k in SCORES}, "key": key}
     write_json(kept, row)
     return row, False
 
 
-def _fingerprint(cfg: Config, path: Path, precision: str) -> str:
+def _fingerprint(cfg: Config, path: Path, precision: str, images: range) -> str:
     stat = path.stat()
-    parts = [stat.st_size, stat.st_mtime_ns, cfg.model, cfg.data.root, cfg.data.test, cfg.test_cfg, precision]
+    parts = [
+        stat.st_size,
+        stat.st_mtime_ns,
+        cfg.model,
+        cfg.data.root,
+        cfg.data.test,
+        test_settings(cfg),
+        precision,
+        images,
+    ]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -36,7 +36,8 @@ class Validation(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
         due = self.interval and epoch % self.interval == 0
-        if not (due or epoch == trainer.max_epochs) or trainer.global_step == trainer.max_steps:
+        whole = trainer.global_step >= epoch * module.steps_per_epoch
+        if not whole or not (due or epoch == trainer.max_epochs):
             return
         student = module.learner.student
         student.eval()

@@ -14,6 +14,8 @@ from errors import InputError
 from models import build_detector
 from models.weights import load_strict, read_checkpoint, state_dict_of
 
+MAPS = 6  # text, kernel, and four embedding channels
+
 
 def save_checkpoint(
     path: str | Path,
@@ -38,9 +40,14 @@ def new_detector(model: Mapping[str, Any], pretrained: bool = True) -> nn.Module
     """Builds the `model` section (`pretrained=False`: without ImageNet weights); InputError if it makes none."""
     backbone = model["backbone"] if pretrained else {**model["backbone"], "pretrained": None}
     try:
-        return build_detector({**model, "backbone": backbone})
+        detector = build_detector({**model, "backbone": backbone})
+        with torch.no_grad():  # parts that do not fit each other show here, not hours later
+            logits = detector.eval()(torch.zeros(1, 3, 64, 64)).logits
     except (RuntimeError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
         raise InputError(f"section 'model' cannot be built: {' '.join(str(error).split())}") from error
+    if logits.shape[1] != MAPS:
+        raise InputError(f"model.head.out_channels={logits.shape[1]}: expected {MAPS} (text, kernel, embedding)")
+    return detector.train()
 
 
 def load_detector(model: Mapping[str, Any], path: str | Path) -> tuple[nn.Module, dict[str, Any]]:

@@ -21,9 +21,10 @@ def parser(description: str) -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         description=description, formatter_class=lambda prog: argparse.HelpFormatter(prog, width=110)
     )
-    p.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config entries, a.b=c")
+    p.add_argument(
+        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override config entries"
+    )
     p.add_argument("--work-dir", metavar="DIR", help="folder of the run (default: work_dirs/CONFIG)")
-    p.add_argument("--seed", type=int, help="seed of everything random (default: train_cfg.seed)")
     p.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: cuda where there is one")
     p.add_argument("--precision", default="32", choices=list(PRECISIONS), help="bf16 and 16 are mixed precision")
     p.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -32,9 +33,15 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 def training_options(p: argparse.ArgumentParser) -> None:
     """Adds the options of the two scripts that train."""
+    p.add_argument("--seed", type=int, help="seed of everything random (default: train_cfg.seed)")
     p.add_argument("--devices", type=int, default=1, metavar="N", help="number of GPUs, or of CPU processes")
     p.add_argument("--resume", action="store_true", help="go on where the run in the work dir was interrupted")
     p.add_argument("--max-steps", type=int, default=-1, metavar="N", help="stop after N iterations")
+
+
+def testing_options(p: argparse.ArgumentParser) -> None:
+    """Adds the options of the two scripts that test."""
+    p.add_argument("--max-steps", type=int, default=-1, metavar="N", help="take the first N images only")
 
 
 def run(
@@ -51,6 +58,14 @@ def run(
             raise
         print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a folder that cannot be written, a full disk
+        if args.debug:
+            raise
+        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as stop:  # the training library ends a run so, on a signal without a code
+        print("interrupted; go on with --resume", file=sys.stderr)
+        sys.exit(stop.code or 143)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
@@ -90,6 +105,16 @@ def fastest_precision() -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "32"
+
+
+def check_counts(args: argparse.Namespace, device: torch.device) -> None:
+    """InputError for numbers of devices and steps that make no run."""
+    if args.max_steps < 1 and args.max_steps != -1:
+        raise InputError(f"--max-steps {args.max_steps}: expected 1 or more")
+    devices = getattr(args, "devices", 1)
+    available = torch.cuda.device_count() if device.type == "cuda" else devices
+    if not 1 <= devices <= available:
+        raise InputError(f"--devices {devices}: expected 1 to {max(available, 1)}")
 
 
 def check_precision(precision: str, device: torch.device) -> None:

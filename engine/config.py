@@ -59,9 +59,18 @@ def check_config(cfg: Mapping[str, Any]) -> None:
     for section in ("model", "loss", "data"):
         if section not in cfg:
             raise InputError(f"section '{section}' is missing")
-    _check_typed("model", cfg["model"], MODELS, nested=True)
+    _check_type("model", cfg["model"], MODELS)
+    _check_names("model", cfg["model"], {"type", *_parameters(MODELS.get(cfg["model"]["type"]))})
+    _check_values("model", cfg["model"], MODELS.get(cfg["model"]["type"]))
+    for part in ("backbone", "neck", "head"):
+        _check_typed(f"model.{part}", cfg["model"].get(part), MODELS)
+    for part in ("transformer", "adapter"):
+        if cfg["model"].get(part) is not None:
+            _check_typed(f"model.{part}", cfg["model"][part], MODELS)
     _check_typed("loss", cfg["loss"], LOSSES)
     _check_names("data", cfg["data"], _DATA_KEYS)
+    if not isinstance(cfg["data"].get("root"), str):
+        raise InputError(f"data.root={cfg['data'].get('root')!r}: expected the path of a folder")
     for key, least in (("batch_size", 1), ("num_workers", 0)):
         value = cfg["data"].get(key, least)
         if type(value) is not int or value < least:
@@ -79,10 +88,14 @@ def check_config(cfg: Mapping[str, Any]) -> None:
     if "distiller" in cfg:
         distiller = cfg["distiller"]
         _check_typed("distiller", distiller, LEARNERS)
-        if not distiller.get("teachers"):
-            raise InputError("distiller.teachers: at least one dict(config=..., checkpoint=...) is needed")
-        for i, teacher in enumerate(distiller["teachers"]):
+        teachers = distiller.get("teachers")
+        if not isinstance(teachers, Sequence) or not teachers:
+            raise InputError("distiller.teachers: expected a list of dict(config=..., checkpoint=...)")
+        for i, teacher in enumerate(teachers):
             _check_names(f"distiller.teachers.{i}", teacher, ("config", "checkpoint"))
+            for key in ("config", "checkpoint"):
+                if not isinstance(teacher.get(key), str):
+                    raise InputError(f"distiller.teachers.{i}.{key}={teacher.get(key)!r}: expected a path")
 
 
 def train_settings(cfg: Mapping[str, Any]) -> TrainSettings:
@@ -129,17 +142,14 @@ def _check_option_path(cfg: Any, key: str) -> None:
             raise InputError(f"--cfg-options {key}: '{'.'.join(parents[: depth + 1])}' is a value, not a section")
 
 
-def _check_typed(path: str, part: Any, registry: Registry, nested: bool = False) -> None:
+def _check_typed(path: str, part: Any, registry: Registry) -> None:
     _check_type(path, part, registry)
     _check_names(path, part, {"type", *_parameters(registry.get(part["type"]))})
     _check_values(path, part, registry.get(part["type"]))
-    for key, value in part.items() if nested else ():
-        if isinstance(value, Mapping):
-            _check_typed(f"{path}.{key}", value, registry)
 
 
 def _check_type(path: str, part: Any, registry: Registry) -> None:
-    if not isinstance(part, Mapping) or "type" not in part:
+    if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
         raise InputError(f"{path}: expected a dict with a 'type'")
     if part["type"] not in registry.module_dict:
         known = sorted(registry.module_dict)

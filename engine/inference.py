@@ -19,9 +19,12 @@ from engine.settings import TestSettings
 from post_processing import Detection, decode_pan, labels_to_polygons, require_extension
 
 
-def test_set(data: Mapping[str, Any]) -> TextDataset:
-    """The test split of the `data` section."""
-    return build_dataset(data["test"], data["root"], training=False)
+def test_set(data: Mapping[str, Any], settings: TestSettings) -> TextDataset:
+    """The test split of the `data` section; its labels are read once, so that a mistake in them shows at once."""
+    require_extension()
+    dataset = build_dataset(data["test"], data["root"], training=False)
+    eval.PROTOCOLS[settings.protocol].read_ground_truth(dataset.parser.ground_truth)
+    return dataset
 
 
 test_set.__test__ = False  # not a test case, whatever pytest makes of the name
@@ -92,7 +95,6 @@ def predict(
     Returns:
         Image name to detections, in the order of the data set.
     """
-    require_extension()
     indices = range(len(dataset)) if indices is None else indices
     loader = DataLoader(Subset(dataset, indices), batch_size=None, num_workers=workers)
     results: dict[str, list[Detection]] = {}
@@ -109,11 +111,11 @@ def score(
     settings: TestSettings,
     folder: str | Path,
 ) -> dict[str, Any]:
-    """Writes result files into `folder` in the benchmark's format, and scores these files.
+    """Writes result files into `folder` in the benchmark's format, and scores these files on their images.
 
     Returns:
         The summary of the protocol: precision, recall, hmean, per_image and counts.
     """
     polygons = {name: [detection.polygon for detection in found] for name, found in results.items()}
     eval.write_results(settings.protocol, folder, polygons)
-    return eval.evaluate(settings.protocol, dataset.parser.ground_truth, folder, settings.variant)
+    return eval.evaluate(settings.protocol, dataset.parser.ground_truth, folder, settings.variant, only=polygons)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from errors import InputError
+from eval import PROTOCOLS
 
 
 def _one_of(key: str, value: str, allowed: Sequence[str]) -> None:
@@ -25,7 +26,7 @@ class TrainSettings:
         pretrain: a checkpoint to start from; weights that do not match are left out and listed.
         val_interval: epochs between measurements on the test split; 0 for none before the end.
         save_interval: epochs between checkpoints that are kept; the last and the best are always kept.
-        grad_accumulation: batches whose gradients are summed before a step.
+        grad_accumulation: batches whose gradients are averaged before a step.
         seed: of initial weights, order of samples, augmentation.
     """
 
@@ -45,7 +46,7 @@ class TrainSettings:
         _one_of("train_cfg.optimizer", self.optimizer, ("Adam", "SGD"))
         if isinstance(self.schedule, str):
             _one_of("train_cfg.schedule", self.schedule, ("polylr",))
-        elif not all(type(epoch) is int for epoch in self.schedule):
+        elif not isinstance(self.schedule, Sequence) or not all(type(epoch) is int for epoch in self.schedule):
             raise InputError(f"train_cfg.schedule={self.schedule!r}: expected 'polylr' or a list of epochs")
         for key, least in (
             ("epoch", 1),
@@ -82,6 +83,9 @@ class TestSettings:
     __test__ = False  # not a test case, whatever pytest makes of the name
 
     def __post_init__(self) -> None:
+        _one_of("test_cfg.protocol", self.protocol, PROTOCOLS)
+        if self.variant is not None:
+            _one_of("test_cfg.variant", self.variant, PROTOCOLS[self.protocol].variants)
         _one_of("test_cfg.bbox_type", self.bbox_type, ("poly", "rect"))
         if not 0 <= self.min_score <= 1:
             raise InputError(f"test_cfg.min_score={self.min_score!r}: expected a number from 0 to 1")

@@ -19,7 +19,7 @@ from mmengine.config import Config
 from distillation import LEARNERS, Learner, Supervised
 from engine.callbacks import RESUME_FILE, Checkpoints, Validation, progress
 from engine.checkpoint import new_detector
-from engine.cli import PRECISIONS, check_precision, resolve_device
+from engine.cli import PRECISIONS, check_counts, check_precision, resolve_device
 from engine.config import load_config, test_settings, train_settings
 from engine.data import TextDataModule
 from engine.inference import predict, score, test_set
@@ -27,7 +27,6 @@ from engine.module import TrainingModule
 from errors import InputError
 from models import LOSSES
 from models.weights import load_matching, read_checkpoint, read_weights, state_dict_of
-from post_processing import require_extension
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
     """
     device = resolve_device(args.device)
     check_precision(args.precision, device)
-    require_extension()
+    check_counts(args, device)
     if args.seed is not None:
         cfg.merge_from_dict({"train_cfg.seed": args.seed})
     settings = train_settings(cfg)
@@ -81,8 +80,8 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
     data = TextDataModule(cfg.data, settings.seed, args.devices)
     steps = math.ceil(data.batches_per_epoch / settings.grad_accumulation)
     module = TrainingModule(build_learner(cfg), settings, steps)
-    resume = _resume_point(folder, args.resume, cfg)
     validation = Validation(_measure(cfg, args.precision, folder), settings.val_interval)
+    resume = _resume_point(folder, args.resume, cfg, module)
     csv_log = CSVLogger(folder, name="logs")
     trainer = L.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -103,6 +102,8 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
     )
     logger.info("%s: %d images, %d steps an epoch, %d epochs", folder, len(data.dataset), steps, settings.epoch)
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    for line in data.dataset.issues.summary():
+        logger.warning("%s", line)
     logger.info("done: %s", folder / "checkpoint_last.pth.tar")
     return folder
 
@@ -110,7 +111,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
 def _measure(cfg: Config, precision: str, folder: Path) -> Any:
     """A function that measures a detector on the test split, each process taking its share of the images."""
     settings = test_settings(cfg)
-    dataset = test_set(cfg.data)
+    dataset = test_set(cfg.data, settings)
 
     def measure(trainer: L.Trainer, detector: torch.nn.Module) -> Mapping[str, Any]:
         own = range(trainer.global_rank, len(dataset), trainer.world_size)
@@ -126,7 +127,7 @@ def _measure(cfg: Config, precision: str, folder: Path) -> Any:
     return measure
 
 
-def _resume_point(folder: Path, resume: bool, cfg: Config) -> Path | None:
+def _resume_point(folder: Path, resume: bool, cfg: Config, module: TrainingModule) -> Path | None:
     """The file to resume from; without --resume an earlier run in the folder is moved aside."""
     path = folder / RESUME_FILE
     if not resume:
@@ -136,10 +137,15 @@ def _resume_point(folder: Path, resume: bool, cfg: Config) -> Path | None:
         logger.warning("%s: nothing to resume from, the run starts at the beginning", path)
         return None
     last = folder / "checkpoint_last.pth.tar"
-    before = read_checkpoint(last)["config"] if last.is_file() else cfg.to_dict()
+    before = read_checkpoint(last).get("config", {}) if last.is_file() else cfg.to_dict()
     changed = sorted(key for key in {*before, *cfg} if before.get(key) != cfg.to_dict().get(key))
     if changed:
         logger.warning("%s: resumed with another config than it was started with: %s", folder, ", ".join(changed))
+    state = state_dict_of(read_checkpoint(path), path)
+    own = {key: value for key, value in module.state_dict().items() if not key.startswith("learner.teachers.")}
+    different = [k for k in {*own, *state} if k not in own or k not in state or own[k].shape != state[k].shape]
+    if different:
+        raise InputError(f"{path}: of another architecture ({len(different)} tensors, {min(different)}, ...)")
     return path
 
 
@@ -148,8 +154,9 @@ def _set_aside(folder: Path) -> None:
     earlier = [p for p in folder.glob("*") if p.name.startswith(("checkpoint_", "resume", "logs", "val_results"))]
     if not earlier:
         return
-    number = 1 + len(list(folder.glob("earlier_*")))
-    target = folder / f"earlier_{number}"
+    number = 1
+    while (target := folder / f"earlier_{number}").exists():
+        number += 1
     target.mkdir()
     for path in earlier:
         path.rename(target / path.name)

@@ -1,7 +1,7 @@
 """Scores of text detectors, one module a protocol. ``python -m eval PROTOCOL --gt .. --pred ..`` runs one."""
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +57,13 @@ def write_results(protocol: str, path: str | Path, results: Mapping[str, Any]) -
     _rules(protocol).write_results(path, results)
 
 
-def evaluate(protocol: str, gt_path: str | Path, pred_path: str | Path, variant: str | None = None) -> dict[str, Any]:
+def evaluate(
+    protocol: str,
+    gt_path: str | Path,
+    pred_path: str | Path,
+    variant: str | None = None,
+    only: Collection[str] | None = None,
+) -> dict[str, Any]:
     """Score result files against ground truth.
 
     Args:
@@ -65,6 +71,7 @@ def evaluate(protocol: str, gt_path: str | Path, pred_path: str | Path, variant:
         gt_path: folder or zip of ground truth files.
         pred_path: folder or zip of result files, named as the ground truth files.
         variant: a rule the protocol knows; None takes the official one.
+        only: the images to score, where that is not all that have ground truth.
 
     Returns:
         At least ``protocol``, ``variant``, ``precision``, ``recall``, ``hmean`` (0 to 1) and ``per_image``.
@@ -84,5 +91,7 @@ def evaluate(protocol: str, gt_path: str | Path, pred_path: str | Path, variant:
         raise InputError(f"{pred_path}: {strangers[0]}.txt{more} without ground truth of that name in {gt_path}")
     scorer = rules.scorer(variant)
     for image_id, polygons in ground_truth.items():
+        if only is not None and image_id not in only:
+            continue
         scorer.update(image_id, polygons, results.get(image_id))
     return scorer.summary()

@@ -30,7 +30,7 @@ def read_texts(path: str | Path, what: str) -> dict[str, tuple[str, str]]:
     """
     path = Path(path)
     if path.is_dir():
-        found = {file.stem: (str(file), file.read_bytes()) for file in path.glob("*.txt") if file.is_file()}
+        found = {file.stem: (str(file), file.read_bytes()) for file in path.glob("[!.]*.txt") if file.is_file()}
     elif path.is_file():
         found = _read_zip(path, what)
     else:

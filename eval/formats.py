@@ -49,7 +49,10 @@ def parse_ctw1500_ground_truth(text: str, where: str) -> list[np.ndarray]:
     for place, line in _lines(where, text):
         fields = line.split(",")
         if len(fields) < expected:
-            raise InputError(f"{place}: a CTW1500 label has at least {expected} numbers, found {len(fields)}")
+            raise InputError(
+                f"{place}: a CTW1500 label has at least {expected} numbers, found {len(fields)} fields "
+                "(scores are taken on the published labels, with points relative to the box)"
+            )
         numbers = parse_numbers(fields[:expected], place)
         polygons.append(numbers[4:].reshape(-1, 2) + numbers[:2])
     return polygons

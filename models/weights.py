@@ -37,7 +37,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path}: refused, it holds more than tensors and plain containers (or is no checkpoint at all); "
             "save it again as {'state_dict': model.state_dict()}"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # what a damaged file makes the reader raise is of no fixed type
         raise InputError(f"{path}: truncated or not a PyTorch checkpoint; copy or train it again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, expected a dict with 'state_dict'")
@@ -49,7 +49,7 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str | Path) -> dict[str
     state = checkpoint.get("state_dict", checkpoint)
     if not isinstance(state, Mapping):
         raise InputError(f"{source}: 'state_dict' is a {type(state).__name__}, expected a mapping of tensors")
-    tensors = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    tensors = {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise InputError(f"{source}: holds no tensors under 'state_dict'")
     return tensors

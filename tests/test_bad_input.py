@@ -1,5 +1,10 @@
 """Mistakes of the user's: one clear line, exit code 2, nothing half-written."""
 
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 import torch
 from conftest import ROOT, run_script
@@ -42,6 +47,13 @@ def last_line(output: str) -> str:
         (["loss.text_weigth=1"], "did you mean 'text_weight'?"),
         (["model.backbone.depth.a=1"], "'model.backbone.depth' is a value, not a section"),
         (["train_cfg.lr"], "expected key.path=value"),
+        (["test_cfg.protocol=ctw"], "test_cfg.protocol='ctw': expected one of ctw1500"),
+        (["test_cfg.variant=best"], "test_cfg.variant='best': expected one of official, kkdnet"),
+        (["train_cfg.schedule=5"], "train_cfg.schedule=5"),
+        (["data.root=2024"], "data.root=2024: expected the path of a folder"),
+        (["model.backbone=5"], "model.backbone: expected a dict"),
+        (["model.neck.channels=64"], "section 'model' cannot be built"),
+        (["model.head.out_channels=5"], "model.head.out_channels=5: expected 6"),
         (["extra=1"], "unknown key 'extra'"),
     ],
 )
@@ -86,6 +98,46 @@ def test_cuda_that_is_not_there(configs, monkeypatch):
 def test_batch_that_cannot_be_shared_out(configs):
     output = run_script("train.py", configs["student"], "--devices", 2, "--cfg-options", "data.batch_size=3", code=2)
     assert "positive multiple of 2" in output
+
+
+@pytest.mark.parametrize("option", ["--devices=0", "--devices=-1", "--max-steps=0", "--max-steps=-5"])
+def test_numbers_that_make_no_run(configs, tmp_path, option):
+    line = last_line(run_script("train.py", configs["student"], "--work-dir", tmp_path / "w", option, code=2))
+    assert line.startswith(f"error: {option.replace('=', ' ')}: expected") and not (tmp_path / "w").exists()
+
+
+def test_a_work_dir_that_is_a_file(configs, tmp_path):
+    (tmp_path / "file").touch()
+    line = last_line(run_script("train.py", configs["student"], "--work-dir", tmp_path / "file" / "w", code=2))
+    assert line.startswith("error: ") and "Not a directory" in line
+
+
+def test_a_file_to_resume_from_that_is_damaged_or_of_another_network(configs, tmp_path):
+    script = ["train.py", configs["student"], "--work-dir", tmp_path]
+    run_script(*script, "--cfg-options", "train_cfg.epoch=1")
+    other = ["--resume", "--cfg-options", "model.head.hidden=32"]
+    assert "of another architecture" in last_line(run_script(*script, *other, code=2))
+    (tmp_path / "resume.ckpt").write_bytes(b"half")
+    assert "resume.ckpt" in last_line(run_script(*script, "--resume", code=2))
+
+
+def test_a_terminated_run_does_not_end_with_success(configs, tmp_path):
+    command = [
+        sys.executable,
+        "train.py",
+        configs["student"],
+        "--work-dir",
+        tmp_path,
+        "--cfg-options",
+        "train_cfg.epoch=999",
+    ]
+    process = subprocess.Popen([*map(str, command)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "resume.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode not in (0, None) and "interrupted" in errors
 
 
 def test_distillation_without_a_teacher_says_how_to_get_one(configs):

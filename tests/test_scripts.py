@@ -59,6 +59,12 @@ def test_test_py_writes_scores_result_files_and_pictures(configs, student, work)
     assert len(list((work / "pictures").glob("*.jpg"))) == 3
 
 
+def test_max_steps_of_test_py_takes_the_first_images(configs, student, tmp_path):
+    checkpoint = student / "checkpoint_last.pth.tar"
+    run_script("test.py", configs["student"], checkpoint, "--work-dir", tmp_path, "--max-steps", 2)
+    assert len(json.loads((tmp_path / "results.json").read_text())["per_image"]) == 2
+
+
 def test_eval_of_the_result_files_agrees_with_test_py(configs, student, work, ctw_root):
     checkpoint = student / "checkpoint_last.pth.tar"
     run_script("test.py", configs["student"], checkpoint, "--work-dir", work / "again")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -25,6 +26,7 @@ from tools.demo_report import write_report  # noqa: E402
 
 OUT = Path("outputs/demo")
 TEACHER, STUDENT = "config/demo/r50.py", "config/demo/distill_r18.py"
+LAST = "checkpoint_last.pth.tar"
 DATA = ["--train", 800, "--test", 100, "--size", "192x192", "--style", "easy", "--seed", 0]
 
 
@@ -37,16 +39,19 @@ class Stages:
         self.seconds: dict[str, float] = {}
         self.key = ""
 
-    def run(self, name: str, what: str, *command: object) -> None:
-        """Runs `python command`, unless it is done already and nothing before it has changed."""
+    def run(self, name: str, what: str, product: Path, *command: object, resume: bool = False) -> None:
+        """Runs `python command`, unless it is done already, its product is there, and nothing before it has changed."""
         arguments = [str(part) for part in command]
         self.key = hashlib.sha256((self.key + repr(arguments)).encode()).hexdigest()
-        done = self.out / f"{name}.done.json"
+        done, started = self.out / f"{name}.done.json", self.out / f"{name}.started.json"
         print(f"\n[{len(self.seconds) + 1}/{self.total}] {what}", flush=True)
-        if done.is_file() and (known := json.loads(done.read_text()))["key"] == self.key:
+        if product.exists() and (known := self._read(done))["key"] == self.key:
             print(f"    done before, in {known['seconds']} s", flush=True)
             self.seconds[name] = known["seconds"]
             return
+        if resume and self._read(started)["key"] == self.key:
+            arguments.append("--resume")
+        write_json(started, {"key": self.key})
         print(f"    python {' '.join(arguments)}", flush=True)
         start = time.monotonic()
         code = subprocess.run([sys.executable, *arguments], check=False).returncode
@@ -55,6 +60,10 @@ class Stages:
         self.seconds[name] = round(time.monotonic() - start, 1)
         write_json(done, {"key": self.key, "seconds": self.seconds[name]})
 
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any]:
+        return json.loads(path.read_text()) if path.is_file() else {"key": None}
+
 
 def main() -> None:
     precision = ["--precision", fastest_precision()]
@@ -62,16 +71,18 @@ def main() -> None:
     stages.key = json.dumps([load_config(c).to_dict() for c in (TEACHER, STUDENT)])
     root = load_config(TEACHER).data.root
     teacher, student = OUT / "teacher", OUT / "student"
-    stages.run("data", f"rendering synthetic images with curved text into {root}",
-               "tools/make_synthetic.py", root, *DATA, "--workers", 2)  # fmt: skip
-    stages.run("teacher", "training the teacher",
-               "train.py", TEACHER, "--work-dir", teacher, "--resume", *precision)  # fmt: skip
-    stages.run("student", "distilling a student from it",
-               "knowledge_distillation_train.py", STUDENT, "--work-dir", student, "--resume", *precision)  # fmt: skip
+    render = ["tools/make_synthetic.py", root, *DATA, "--workers", 2, "--overwrite"]
+    stages.run(
+        "data", f"rendering synthetic images with curved text into {root}", Path(root) / "synthetic.json", *render
+    )
+    train = ["train.py", TEACHER, "--work-dir", teacher, *precision]
+    stages.run("teacher", "training the teacher", teacher / LAST, *train, resume=True)
+    distil = ["knowledge_distillation_train.py", STUDENT, "--work-dir", student, *precision]
+    stages.run("student", "distilling a student from it", student / LAST, *distil, resume=True)
     for name, config in (("teacher", TEACHER), ("student", STUDENT)):
-        checkpoint = OUT / name / "checkpoint_last.pth.tar"
-        stages.run(f"{name}_test", f"testing the {name} on unseen images",
-                   "test.py", config, checkpoint, "--work-dir", OUT / f"{name}_test")  # fmt: skip
+        folder = OUT / f"{name}_test"
+        test = ["test.py", config, OUT / name / LAST, "--work-dir", folder]
+        stages.run(f"{name}_test", f"testing the {name} on unseen images", folder / "results.json", *test)
     summary = {}
     for name in ("teacher", "student"):
         results = json.loads((OUT / f"{name}_test" / "results.json").read_text())
@@ -90,3 +101,6 @@ if __name__ == "__main__":
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; `make demo` goes on from here", file=sys.stderr)
+        sys.exit(130)

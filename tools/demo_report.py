@@ -73,7 +73,7 @@ def _examples(out: Path, configs: Mapping[str, str]) -> list[str]:
     cpu, rows = torch.device("cpu"), []
     cfgs = {name: load_config(configs[name]) for name in NAMES}
     detectors = {name: load_detector(cfgs[name].model, out / name / "checkpoint_last.pth.tar")[0] for name in NAMES}
-    dataset = test_set(cfgs["teacher"].data)
+    dataset = test_set(cfgs["teacher"].data, test_settings(cfgs["teacher"]))
     for index in range(min(EXAMPLES, len(dataset))):
         sample = dataset[index]
         image = read_image(sample.record.image_path)
