@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -92,18 +93,10 @@ class Checkpoints(Callback):
             for name in names:
                 save_checkpoint(self.folder / name, state, self.config, epoch - (not whole), scores)
         if whole:
-            with write_aside(self.folder / RESUME_FILE) if trainer.is_global_zero else _nowhere() as path:
-                trainer.save_checkpoint(path, weights_only=False)  # collective; the first process writes
-
-
-class _nowhere:
-    """The other processes take part in saving without a file of their own."""
-
-    def __enter__(self) -> str:
-        return os.devnull
-
-    def __exit__(self, *exc: object) -> None:
-        pass
+            # Every process takes part in saving; the first one writes.
+            first = trainer.is_global_zero
+            with write_aside(self.folder / RESUME_FILE) if first else nullcontext(os.devnull) as path:
+                trainer.save_checkpoint(path, weights_only=False)
 
 
 class ProgressLines(Callback):

@@ -12,7 +12,7 @@ def fuse_batch_norm(model: nn.Module) -> nn.Module:
     """A copy of a network in evaluation mode in which every convolution has taken in the batch norm that follows it.
 
     A batch norm belongs to the convolution registered just before it in the same module, which holds for every
-    network of this package and for timm's.
+    network of this package; a batch norm that follows no convolution is left as it is.
     """
     model = copy.deepcopy(model).eval()
     for module in model.modules():

@@ -1,11 +1,3 @@
-_base_ = ["../_base_/demo.py"]
-# The student's architecture at a quarter of its width, trained on its own.
-model = dict(
-    type="TextDetector",
-    backbone=dict(type="ResNet", depth=18, width=16),
-    neck=dict(type="FPEMNeck", channels=32, shared=True),
-    transformer=dict(type="VisualTransformer", channels=32, tokens=16),
-    adapter=dict(type="FeatureAdapter", channels=128),
-    head=dict(type="PANHead", hidden=32),
-)
+# The student of the demo, trained on its own.
+_base_ = ["../_base_/demo.py", "../_base_/demo_r18.py"]
 train_cfg = dict(lr=3e-3, schedule="polylr", epoch=4, optimizer="Adam", val_interval=2, save_interval=1)
