@@ -10,12 +10,13 @@ FLAGS = ["/O2", "/std:c++17"] if sys.platform == "win32" else ["-O3", "-std=c++1
 
 extensions = [
     Extension(
-        "post_processing.pa",
-        ["post_processing/pa.pyx"],
-        depends=["post_processing/pa.hpp", "post_processing/components.hpp"],
+        f"post_processing.{name}",
+        [f"post_processing/{name}.pyx"],
+        depends=[f"post_processing/{header}.hpp" for header in (name, "growth", "components")],
         extra_compile_args=FLAGS,
         language="c++",
-    ),
+    )
+    for name in ("pa", "pse")
 ]
 
 # Naming no packages keeps setuptools from guessing them: the project runs from its checkout.

@@ -1,26 +1,41 @@
 """Finds the compiled extensions, or says how to build them."""
 
-from typing import NoReturn
+from collections.abc import Callable
+from importlib import import_module
+
+import numpy as np
 
 from errors import InputError
 
-_problem: str | None = None
-try:
-    from post_processing.pa import pa
-except ImportError as error:
-    _missing = isinstance(error, ModuleNotFoundError) and error.name == "post_processing.pa"
-    _problem = "is missing" if _missing else f"cannot be loaded ({error})"
+_problems: list[str] = []
 
-    def pa(kernels, emb, min_area=0) -> NoReturn:
-        """Stands in for the extension that is not there and always raises InputError."""
-        require_extension()
+
+def _load(name: str) -> Callable[..., np.ndarray]:
+    """The function ``name`` of the extension of that name, or one in its place that always raises InputError."""
+    module = f"post_processing.{name}"
+    try:
+        return getattr(import_module(module), name)
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == module
+        problem = "is missing" if missing else f"cannot be loaded ({error})"
+    message = f"the compiled extension {module} {problem}: run  sh ./compile.sh"
+    _problems.append(message)
+
+    def refuse(*args, **kwargs):
+        raise InputError(message)
+
+    return refuse
+
+
+pa = _load("pa")
+pse = _load("pse")
 
 
 def require_extension() -> None:
     """Return silently when the extensions are there.
 
     Raises:
-        InputError: they are not built, or not for this Python; the message says how to build them.
+        InputError: one is not built, or not for this Python; the message says how to build it.
     """
-    if _problem is not None:
-        raise InputError(f"the compiled extension post_processing.pa {_problem}: run  sh ./compile.sh")
+    if _problems:
+        raise InputError(_problems[0])

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "components.hpp"
+#include "growth.hpp"
 
 namespace kkdnet {
 
@@ -18,18 +19,8 @@ constexpr std::int64_t kMaxAreaRatio = 1024;
 constexpr double kMaxSquaredDistance = 9.0;  // an L2 distance of 3
 constexpr std::int32_t kOpen = -1;           // a text pixel that nobody has claimed yet
 
+using PaddedLabels = PaddedMap<std::int32_t>;
 using Embedding = std::array<double, 4>;
-
-// Label map with a closed border, so that the growth needs no bounds checks. Column `width` of a row is the
-// right border of that row and the left border of the next.
-struct PaddedLabels {
-    std::int32_t height, width, stride;
-    std::vector<std::int32_t> values;
-
-    PaddedLabels(std::int32_t h, std::int32_t w)
-        : height(h), width(w), stride(w + 1), values((static_cast<std::size_t>(h) + 2) * (w + 1) + 1, 0) {}
-    std::int32_t row(std::int32_t y) const { return (y + 1) * stride; }
-};
 
 // Which seeds compete with one of a very different size inside one text component, and their mean embeddings.
 struct Flags {
@@ -122,16 +113,13 @@ inline std::size_t place_seeds(const Components& seeds, const std::vector<std::u
     std::int32_t* value = labels.values.data();
     for (const Run& run : seeds.runs) {
         if (!kept[run.component]) continue;
-        const std::int32_t y = run.begin / labels.width;
-        const std::int32_t shift = labels.row(y) - y * labels.width;
-        std::fill(value + run.begin + shift, value + run.end + shift, run.component);
+        std::fill_n(value + labels.cell(run.begin), run.end - run.begin, run.component);
     }
     std::size_t tail = 0;
     for (const Run& run : seeds.runs) {
         if (!kept[run.component]) continue;
-        const std::int32_t y = run.begin / labels.width;
-        const std::int32_t shift = labels.row(y) - y * labels.width;
-        for (std::int32_t p = run.begin + shift; p < run.end + shift; ++p) {
+        const std::int32_t begin = labels.cell(run.begin), end = begin + run.end - run.begin;
+        for (std::int32_t p = begin; p < end; ++p) {
             const bool edge = value[p - labels.stride] == kOpen || value[p + labels.stride] == kOpen ||
                               value[p - 1] == kOpen || value[p + 1] == kOpen;
             queue[tail] = p;
@@ -162,10 +150,7 @@ void grow(PaddedLabels& labels, std::int32_t* queue, std::size_t tail, MayJoin m
 inline void aggregate_pixels(const std::uint8_t* text, const std::uint8_t* kernel, const float* emb,
                              std::int32_t height, std::int32_t width, double min_area, std::int32_t* out) {
     const Components seeds = find_components(kernel, height, width);
-    std::vector<std::uint8_t> kept(seeds.area.size(), 0);
-    for (std::size_t seed = 1; seed < kept.size(); ++seed) {
-        kept[seed] = static_cast<double>(seeds.area[seed]) >= min_area;
-    }
+    const std::vector<std::uint8_t> kept = large_seeds(seeds, min_area);
     const Flags flags = flag_seeds(seeds, kept, text, height, width, emb);
 
     PaddedLabels labels(height, width);

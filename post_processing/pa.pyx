@@ -6,6 +6,8 @@ import numpy as np
 
 from libc.stdint cimport int32_t, uint8_t
 
+from post_processing.arguments import checked_masks, checked_min_area, require_numbers
+
 
 cdef extern from "pa.hpp" namespace "kkdnet" nogil:
     void aggregate_pixels(const uint8_t* text, const uint8_t* kernel, const float* emb, int32_t height,
@@ -19,20 +21,11 @@ def _checked(kernels, emb, min_area):
         raise ValueError(f"pa: kernels must have shape (2, h, w), got {kernels.shape}")
     if emb.shape != (4, *kernels.shape[1:]):
         raise ValueError(f"pa: emb must have shape {(4, *kernels.shape[1:])} like kernels, got {emb.shape}")
-    for name, array in (("kernels", kernels), ("emb", emb)):
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"pa: {name} must hold numbers, got dtype {array.dtype}")
-    # The padded map is addressed with 32-bit indices.
-    if (kernels.shape[1] + 2) * (kernels.shape[2] + 1) >= 2**31 - 1:
-        raise ValueError(f"pa: a map of {kernels.shape[1]}x{kernels.shape[2]} pixels is too large")
-    if kernels.dtype != np.uint8 and kernels.dtype != bool:
-        kernels = kernels != 0
-    min_area = float(min_area)
-    if min_area != min_area:
-        raise ValueError("pa: min_area must be a number, got NaN")
+    require_numbers("pa", "emb", emb)
+    kernels, min_area = checked_masks("pa", kernels), checked_min_area("pa", min_area)
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite: too far from any mean
         emb = np.ascontiguousarray(emb, dtype=np.float32)
-    return np.ascontiguousarray(kernels).view(np.uint8), emb, min_area
+    return kernels, emb, min_area
 
 
 def pa(kernels, emb, min_area=0):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from post_processing.extension import pa
+from post_processing.extension import pa, pse
 
 BBOX_TYPES = ("poly", "rect")
 
@@ -18,11 +18,23 @@ class Detection(NamedTuple):
     score: float  # mean text probability over the instance, 0 to 1
 
 
+def _masks_and_score(logits: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first ``count`` maps, text and kernels, as (count, h, w) bool, and the text probability (h, w) float32.
+
+    Text is where the text logit is above 0, kernel where both its own and the text logit are.
+    """
+    masks = logits[:count] > 0
+    masks[1:] &= masks[0]
+    with np.errstate(over="ignore"):  # exp of a very negative logit: infinite, and the score a clean 0
+        score = 1 / (1 + np.exp(-logits[0].astype(np.float32, copy=False)))
+    return masks, score
+
+
 def decode_pan(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, np.ndarray]:
     """Instances from the six output maps of a PAN head (PAN, Wang et al., ICCV 2019, section 3.4).
 
-    Text is where the text logit is above 0, kernel where both logits are. Embeddings outside the text, which
-    the method sets to zero, are never looked at: kernels lie inside the text and growth stays there.
+    Embeddings outside the text, which the method sets to zero, are never looked at: kernels lie inside the
+    text and growth stays there.
 
     Args:
         logits: (6, h, w) float: text, kernel, four embedding channels; at stride 4.
@@ -37,13 +49,28 @@ def decode_pan(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, np.
     logits = np.asarray(logits)
     if logits.ndim != 3 or logits.shape[0] != 6:
         raise ValueError(f"decode_pan: logits must have shape (6, h, w), got {logits.shape}")
-    logits = logits.astype(np.float32, copy=False)
-    kernels = logits[:2] > 0
-    kernels[1] &= kernels[0]
-    labels = pa(kernels, logits[2:], min_area)
-    with np.errstate(over="ignore"):  # exp of a very negative logit: infinite, and the score a clean 0
-        score = 1 / (1 + np.exp(-logits[0]))
-    return labels, score
+    kernels, score = _masks_and_score(logits, 2)
+    return pa(kernels, logits[2:], min_area), score
+
+
+def decode_psenet(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Instances from the output maps of a PSENet head (PSENet, Wang et al., CVPR 2019, Algorithm 1).
+
+    Args:
+        logits: (n, h, w) float, n >= 2 (7 in the paper): text, then kernels from large to small; at stride 4.
+        min_area: smallest of the smallest kernels kept, in pixels of this map.
+
+    Returns:
+        labels (h, w) int32, 0 = background, and score (h, w) float32, the text probability.
+
+    Raises:
+        ValueError: another shape.  InputError: the compiled extension is missing.
+    """
+    logits = np.asarray(logits)
+    if logits.ndim != 3 or logits.shape[0] < 2:
+        raise ValueError(f"decode_psenet: logits must have shape (n, h, w) with n of at least 2, got {logits.shape}")
+    kernels, score = _masks_and_score(logits, len(logits))
+    return pse(kernels, min_area), score
 
 
 class _Axis(NamedTuple):

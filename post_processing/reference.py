@@ -1,4 +1,4 @@
-"""Pixel aggregation in plain Python, straight from its definition. Slow: the tests compare ``pa`` with it."""
+"""``pa`` and ``pse`` in plain Python, straight from their definitions. Slow: the tests compare the two pairs."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -44,6 +44,17 @@ def pixels(mask: np.ndarray) -> list[Pixel]:
     return [(int(y), int(x)) for y, x in zip(*np.nonzero(mask))]
 
 
+def placed_seeds(kernel: np.ndarray, min_area: float) -> tuple[dict[int, list[Pixel]], np.ndarray]:
+    """The components of a (h, w) kernel mask that are large enough, by number, and their (h, w) int32 labels."""
+    numbered = enumerate(components(kernel), start=1)
+    seeds = {number: members for number, members in numbered if len(members) >= min_area}
+    labels = np.zeros(kernel.shape, dtype=np.int32)
+    for number, members in seeds.items():
+        for pixel in members:
+            labels[pixel] = number
+    return seeds, labels
+
+
 def flagged_means(seeds: dict[int, list[Pixel]], text: np.ndarray, emb: np.ndarray) -> dict[int, np.ndarray]:
     """Seed number -> mean embedding (4,) float64, of the seeds that must guard their growth by it."""
     text_number = {pixel: n for n, members in enumerate(components(text)) for pixel in members}
@@ -85,13 +96,8 @@ def pa_reference(kernels: np.ndarray, emb: np.ndarray, min_area: float = 0) -> n
     Returns:
         (h, w) int32 labels, 0 = background.
     """
-    text, kernel = kernels[0] != 0, kernels[1] != 0
-    numbered = enumerate(components(kernel), start=1)
-    seeds = {number: members for number, members in numbered if len(members) >= min_area}
-    labels = np.zeros(text.shape, dtype=np.int32)
-    for number, members in seeds.items():
-        for pixel in members:
-            labels[pixel] = number
+    text = kernels[0] != 0
+    seeds, labels = placed_seeds(kernels[1] != 0, min_area)
     with np.errstate(all="ignore"):
         means = flagged_means(seeds, text, emb)
         queue = deque(pixels(labels))
@@ -105,4 +111,33 @@ def pa_reference(kernels: np.ndarray, emb: np.ndarray, min_area: float = 0) -> n
                     continue
                 labels[neighbour] = label
                 queue.append(neighbour)
+    return labels
+
+
+def pse_reference(kernels: np.ndarray, min_area: float = 0) -> np.ndarray:
+    """Progressive scale expansion (PSENet, Wang et al., CVPR 2019), as ``post_processing.pse`` defines it.
+
+    Args:
+        kernels: (n, h, w), text mask, then kernel masks from large to small, non-zero = set.
+        min_area: smallest seed kept, in pixels.
+
+    Returns:
+        (h, w) int32 labels, 0 = background.
+    """
+    *scales, smallest = kernels != 0
+    _, labels = placed_seeds(smallest, min_area)
+    queue = deque(pixels(labels))
+    for scale in reversed(scales):
+        edge = deque()
+        while queue:
+            pixel = queue.popleft()
+            is_edge = True
+            for neighbour in neighbours(pixel, *scale.shape):
+                if scale[neighbour] and not labels[neighbour]:
+                    labels[neighbour] = labels[pixel]
+                    queue.append(neighbour)
+                    is_edge = False
+            if is_edge:
+                edge.append(pixel)
+        queue = edge
     return labels

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from post_processing import Detection, decode_pan, labels_to_polygons
-from post_processing.reference import pa_reference
+from post_processing import Detection, decode_pan, decode_psenet, labels_to_polygons
+from post_processing.reference import pa_reference, pse_reference
 
 
 def slow_twin(labels, score, network_size, original_size, min_area, min_score, bbox_type):
@@ -180,3 +180,27 @@ def test_decode_pan_on_extreme_logits_and_bad_shapes():
     assert score[0].tolist() == [0, 0] and score[1, 0] == 1
     with pytest.raises(ValueError, match=r"\(6, h, w\)"):
         decode_pan(np.zeros((7, 2, 2)))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 7), st.sampled_from([0, 3]))
+def test_decode_psenet_follows_its_definition(seed, n, min_area):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(loc=1, scale=2, size=(n, 9, 14)).astype(np.float32)
+    labels, score = decode_psenet(logits, min_area)
+    text = logits[0] > 0
+    np.testing.assert_array_equal(labels, pse_reference((logits > 0) & text, min_area))
+    np.testing.assert_allclose(score, 1 / (1 + np.exp(-logits[0].astype(np.float64))), atol=1e-6)
+    assert labels.dtype == np.int32 and score.dtype == np.float32
+
+
+def test_decode_psenet_on_extreme_logits_and_bad_shapes():
+    logits = np.full((7, 2, 2), 1e300, np.float64)  # beyond float32
+    logits[0, 0] = -1e300
+    logits[0, 1, 1] = np.nan
+    labels, score = decode_psenet(logits)
+    assert labels.tolist() == [[0, 0], [1, 0]]
+    assert score[0].tolist() == [0, 0] and score[1, 0] == 1
+    for shape in ((1, 2, 2), (7, 2)):
+        with pytest.raises(ValueError, match=r"decode_psenet: logits must have shape \(n, h, w\)"):
+            decode_psenet(np.zeros(shape))
