@@ -19,6 +19,8 @@ class EpochSampler(Sampler):
     Args:
         length: number of samples.
         seed: of the order, >= 0.
+        parts: cuts the order of an epoch into that many parts of equal length, each of which the training loop
+            takes for an epoch of its own.
         shuffle: a new permutation every epoch, or 0..length-1.
         rank, world_size: this process and how many there are.
 
@@ -26,25 +28,27 @@ class EpochSampler(Sampler):
         ValueError: arguments out of range.
     """
 
-    def __init__(self, length: int, seed: int = 0, shuffle: bool = True, rank: int = 0, world_size: int = 1) -> None:
-        if length < 1 or seed < 0 or not 0 <= rank < world_size:
-            raise ValueError(f"EpochSampler of {length} samples, seed {seed}, rank {rank} of {world_size}")
-        self.length, self.seed, self.shuffle = length, seed, shuffle
+    def __init__(
+        self, length: int, seed: int = 0, parts: int = 1, shuffle: bool = True, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if length < 1 or seed < 0 or parts < 1 or not 0 <= rank < world_size:
+            raise ValueError(f"EpochSampler: {length} samples, seed {seed}, {parts} parts, rank {rank} of {world_size}")
+        self.length, self.seed, self.parts, self.shuffle = length, seed, parts, shuffle
         self.rank, self.world_size = rank, world_size
-        self.epoch = 0
+        self.epoch, self.part = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """To be called before every epoch; Lightning does so by itself."""
-        self.epoch = epoch
+        """To be called with the number of the epoch, or part, before it begins; Lightning does so by itself."""
+        self.epoch, self.part = divmod(epoch, self.parts)
 
     def __len__(self) -> int:
-        """Number of samples of this process."""
-        return -(-self.length // self.world_size)
+        """Number of samples of this process in an epoch, or part."""
+        return -(-self.length // (self.parts * self.world_size))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.arange(self.length)
         if self.shuffle:
             # The length is no index, so this stream is not that of any sample of the epoch.
             np.random.default_rng([self.seed, self.epoch, self.length]).shuffle(order)
-        own = np.resize(order, len(self) * self.world_size)[self.rank :: self.world_size]
-        return ((self.epoch, int(index)) for index in own)
+        shares = np.resize(order, (self.parts, len(self), self.world_size))
+        return ((self.epoch, int(index)) for index in shares[self.part, :, self.rank])

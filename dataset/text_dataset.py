@@ -110,7 +110,7 @@ def build_dataset(split_cfg: Mapping[str, Any], root: Path | str, training: bool
 
     Args:
         split_cfg: `type`, a name in PARSERS; keywords of that parser (`split`); and those of TrainTransform
-            or TestTransform.
+            or TestTransform. `root`, where a split lies elsewhere than the rest.
         root: `data.root`.
         training: which of the two transforms.
         seed: of the augmentation.
@@ -120,6 +120,7 @@ def build_dataset(split_cfg: Mapping[str, Any], root: Path | str, training: bool
     """
     field = "data.train" if training else "data.test"
     options = dict(split_cfg)
+    root = options.pop("root", root)
     name = options.pop("type", None)
     parser_class = PARSERS.module_dict.get(name)
     if parser_class is None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.issues import DataIssues
-from dataset.parsers.ctw1500 import CTW1500, list_split, parse
+from dataset.parsers.ctw1500 import CTW1500
+from dataset.records import TextRecord
 from dataset.registry import PARSERS
 from errors import InputError
 
@@ -18,11 +18,7 @@ ABSOLUTE = [(100 + x, 50 + y) for x, y in OFFSETS]
 RELATIVE_LINE = "100,50,160,70," + ",".join(f"{x},{y}" for x, y in OFFSETS)
 ABSOLUTE_LINE = ",".join(f"{x},{y}" for x, y in ABSOLUTE)
 
-
-def read(tmp_path: Path, text: str | bytes, issues: DataIssues | None = None):
-    path = tmp_path / "0001.txt"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return parse(path, tmp_path / "0001.jpg", issues)
+LABEL = "train/text_label_curve/0001.txt"
 
 
 def layout(root: Path, images: list[str], labels: list[str], split: str = "train") -> Path:
@@ -31,6 +27,17 @@ def layout(root: Path, images: list[str], labels: list[str], split: str = "train
         for name in names:
             (root / split / folder / name).write_text(RELATIVE_LINE if folder.startswith("text_label") else "")
     return root
+
+
+def parse(tmp_path: Path, text: str | bytes) -> CTW1500:
+    """A parser of one image whose label file holds `text`."""
+    layout(tmp_path, ["0001.jpg"], ["0001.txt"])
+    (tmp_path / LABEL).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return CTW1500(tmp_path, "train")
+
+
+def read(tmp_path: Path, text: str | bytes) -> TextRecord:
+    return parse(tmp_path, text)[0]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +99,7 @@ def test_bad_line_is_named(tmp_path, line, said):
     with pytest.raises(InputError) as caught:
         read(tmp_path, f"{RELATIVE_LINE}\n\n{line}\n")
     message = str(caught.value)
-    assert said in message and f"{tmp_path / '0001.txt'}, line 3" in message and "\n" not in message
+    assert said in message and f"{tmp_path / LABEL}, line 3" in message and "\n" not in message
     assert "correct or remove the line" in message
 
 
@@ -110,19 +117,19 @@ def test_degenerate_polygons_are_left_out_and_counted(tmp_path):
     two_points = "5,5,9,9," + ",".join(["0,0"] * 7 + ["4,4"] * 7)
     on_a_line = "5,5,9,9," + ",".join(f"{i},{2 * i}" for i in range(14))
     bow_tie = "5,5,9,9," + ",".join(["0,0"] * 5 + ["9,9"] * 3 + ["9,0"] * 3 + ["0,9"] * 3)  # signed area 0
-    issues = DataIssues("CTW1500 train")
-    record = read(tmp_path, "\n".join([RELATIVE_LINE, two_points, on_a_line, two_points, bow_tie]), issues)
+    parser = parse(tmp_path, "\n".join([RELATIVE_LINE, two_points, on_a_line, two_points, bow_tie]))
+    record = parser[0]
     assert len(record.polygons) == len(record.transcriptions) == len(record.ignore) == 2
-    first, second = issues.summary()
-    path = tmp_path / "0001.txt"
-    assert first == f"CTW1500 train: 2 polygons with < 3 distinct points ignored, first in {path}, line 2"
+    first, second = parser.issues.summary()
+    where = f"{tmp_path / LABEL}, line 2"
+    assert first == f"CTW1500 train: 2 polygons with < 3 distinct points ignored, first in {where}"
     assert "1 polygons with all points on one line" in second and "line 3" in second
 
 
 def test_split_is_listed_by_name_whatever_the_suffix(tmp_path):
     images = ["0002.JPG", "0001.png", "0003.jpeg", "naïve 4.Png", "._0001.png", "notes.txt"]
     layout(tmp_path, images, ["0001.txt", "0002.txt", "0003.txt", "naïve 4.txt"])
-    names = [(image.name, annotation.name) for image, annotation in list_split(tmp_path, "train")]
+    names = [(image.name, annotation.name) for image, annotation in CTW1500(tmp_path, "train").list_split()]
     stems = ["0001.png", "0002.JPG", "0003.jpeg", "naïve 4.Png"]
     assert names == [(name, Path(name).stem + ".txt") for name in stems]
 

@@ -79,6 +79,22 @@ def test_ranks_share_one_order(length, world):
     assert dealt[length:] == (order * world)[: len(dealt) - length]
 
 
+@pytest.mark.parametrize(("length", "parts", "world"), [(50, 4, 1), (48, 4, 2), (7, 3, 2)])
+def test_parts_share_the_order_of_one_epoch(length, parts, world):
+    whole = list(EpochSampler(length, 1))
+    dealt = []
+    for part in range(parts):
+        samplers = [EpochSampler(length, 1, parts, rank=r, world_size=world) for r in range(world)]
+        for sampler in samplers:
+            sampler.set_epoch(part)
+        assert len({len(list(sampler)) for sampler in samplers} | {len(samplers[0])}) == 1
+        dealt += [sample for turn in zip(*samplers) for sample in turn]
+    assert dealt[:length] == whole and dealt[length:] == whole[: len(dealt) - length]
+    later = EpochSampler(length, 1, parts)
+    later.set_epoch(parts)
+    assert {epoch for epoch, _ in later} == {1}
+
+
 @pytest.mark.parametrize("bad", [{"length": 0}, {"length": 1, "rank": 1}, {"length": 1, "seed": -1}])
 def test_sampler_refuses(bad):
     with pytest.raises(ValueError, match="EpochSampler"):
@@ -215,7 +231,7 @@ def test_any_unreadable_image_stops_a_small_run_and_every_test(tmp_path):
         ({"type": "CTW1501"}, "data.train.type is 'CTW1501'; set it to one of: .*CTW1500"),
         ({"type": None}, "data.train.type is None"),
         ({"img_sise": 640}, "data.train.img_sise is not an option; .*img_size"),
-        ({"root": "x"}, "data.train.root is not an option"),
+        ({"root": "elsewhere"}, "data root elsewhere: no folder"),
         ({"split": "val"}, "CTW1500 has no split 'val'"),
         ({"img_size": 100}, "img_size is 100; give a positive multiple of 32"),
         ({"short_size": 0}, "short_size is 0"),

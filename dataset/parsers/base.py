@@ -9,20 +9,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from annotations import Instance
 from dataset.issues import DataIssues
 from dataset.records import TextRecord
 from errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-MAX_COORDINATE = 1e6  # pixels; anything larger is a damaged number, and would overflow the rasteriser
+ELSEWHERE = "point elsewhere with --cfg-options data.root=PATH or in the config, field data.root"
 
 
 class TextParser(ABC):
     """One split of a benchmark, read from the folder layout it is published in: a sequence of records.
 
     A subclass is registered in PARSERS under the name that configurations use, and needs nothing but
-    `__len__` and `__getitem__`; where there is one annotation file for each image, `FilePairParser` gives
-    both. Any further keyword of a subclass's constructor may stand in the configuration of the split.
+    `__len__`, `__getitem__` and `ground_truth`; where there is one annotation file for each image,
+    `FilePairParser` gives the first two. Any further keyword of a subclass's constructor may stand in the
+    configuration of the split.
 
     Args:
         root: folder of the benchmark, as in `data.root`.
@@ -52,30 +54,49 @@ class TextParser(ABC):
     @property
     @abstractmethod
     def ground_truth(self) -> Path:
-        """The annotation folder or file of the split, as the benchmark's evaluation protocol reads it."""
+        """The annotation folder or file of the split, as the benchmark's evaluation protocol reads it.
+
+        Raises:
+            InputError: the benchmark has none.
+        """
 
 
 class FilePairParser(TextParser):
     """A benchmark with one annotation file for each image.
 
-    All annotations are read at once, so that a mistake in any of them shows before training starts.
+    All annotations are read at once, so that a mistake in any of them shows before training starts. Polygons
+    that enclose nothing are left out and counted in `issues`.
     """
 
     def __init__(self, root: Path | str, split: str) -> None:
         super().__init__(root, split)
-        pairs = self.list_split(self.root, split)
-        self.records = [self.parse(annotation, image, self.issues) for image, annotation in pairs]
+        self.records = [self._record(image, annotation) for image, annotation in self.list_split()]
         self.issues.log()
 
-    @staticmethod
     @abstractmethod
-    def list_split(root: Path, split: str) -> list[tuple[Path, Path]]:
-        """The (image, annotation) files of a split, in the order of the image names."""
+    def list_split(self) -> list[tuple[Path, Path]]:
+        """The (image, annotation) files of the split, in the order of the image names."""
 
     @staticmethod
     @abstractmethod
-    def parse(annotation: Path, image: Path, issues: DataIssues | None = None) -> TextRecord:
-        """Reads one annotation file; what is left out of the record is counted in `issues`."""
+    def read(annotation: Path) -> list[Instance]:
+        """The instances of one annotation file; a reader of `annotations` on its content."""
+
+    def ignores(self, instance: Instance) -> bool:
+        """Whether an instance neither counts as text nor as background in training."""
+        return instance.transcription == "###"
+
+    def _record(self, image: Path, annotation: Path) -> TextRecord:
+        kept = []
+        for instance in self.read(annotation):
+            flaw = flaw_of(instance.polygon)
+            if flaw is None:
+                kept.append(instance)
+            else:
+                self.issues.add(flaw, instance.where)
+        polygons = [instance.polygon.astype(np.float32) for instance in kept]
+        ignore = np.array([self.ignores(instance) for instance in kept], bool)
+        return TextRecord(image, polygons, ignore, [instance.transcription for instance in kept])
 
     def __len__(self) -> int:
         return len(self.records)
@@ -84,22 +105,30 @@ class FilePairParser(TextParser):
         return self.records[index]
 
 
+def require_folders(root: Path, *folders: Path) -> None:
+    """Checks that the data root and folders of it are there.
+
+    Raises:
+        InputError: names the first that is not.
+    """
+    missing = next((path for path in (root, *folders) if not path.is_dir()), None)
+    if missing is not None:
+        raise InputError(f"data root {root}: no folder {missing.absolute()}; put the data there, or {ELSEWHERE}")
+
+
 def list_images(root: Path, folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """The images in a folder below the data root, by name; hidden files are passed over.
+    """The images in a folder of the data root, by name; suffixes in any case, hidden files are passed over.
 
     Raises:
         InputError: the root or the folder is missing, holds no image, or holds two images of the same stem
             (results are written under the stem).
     """
-    elsewhere = "point elsewhere with --cfg-options data.root=PATH or in the config, field data.root"
-    missing = next((p for p in (root, folder) if not p.is_dir()), None)
-    if missing is not None:
-        raise InputError(f"data root {root}: no folder {missing.absolute()}; put the data there, or {elsewhere}")
+    require_folders(root, folder)
     files = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
     images = sorted(files, key=lambda p: p.name)
     if not images:
         kinds = " ".join(suffixes)
-        raise InputError(f"data root {root}: no image ({kinds}) in {folder.absolute()}; put some there, or {elsewhere}")
+        raise InputError(f"data root {root}: no image ({kinds}) in {folder.absolute()}; put some there, or {ELSEWHERE}")
     stems: dict[str, Path] = {}
     for image in images:
         other = stems.setdefault(image.stem, image)
@@ -108,40 +137,47 @@ def list_images(root: Path, folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIX
     return images
 
 
-def annotation_of(image: Path, folder: Path, name: str) -> Path:
-    """The annotation file of an image.
+def annotation_of(image: Path, folder: Path, *names: str) -> Path:
+    """The annotation file of an image: the first of the names that exists.
 
     Raises:
-        InputError: it does not exist.
+        InputError: none does.
     """
-    annotation = folder / name
-    if not annotation.is_file():
-        raise InputError(f"{image}: has no annotation file {annotation}; add it (it may be empty) or remove the image")
-    return annotation
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    missing = " or ".join([str(folder / names[0]), *names[1:]])
+    raise InputError(f"{image}: has no annotation file {missing}; add it (it may be empty) or remove the image")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Reads an annotation file.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror}); check the path and rights") from error
 
 
 def read_text(path: Path) -> str:
-    """Reads an annotation file in UTF-8, with or without byte-order mark, any line ends.
+    """Reads an annotation file in UTF-8, with or without byte-order mark; line ends stay as they are.
 
     Raises:
         InputError: the file cannot be opened or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); check the path and rights") from error
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start} is not UTF-8 text; convert the file to UTF-8") from error
 
 
-def is_polygon(points: np.ndarray, where: str, issues: DataIssues | None = None) -> bool:
-    """False, and counted, for points (k, 2) that enclose nothing: under 3 distinct ones, or on one line."""
-    if len(np.unique(points, axis=0)) < 3:
-        kind = "polygons with < 3 distinct points ignored"
-    elif cv2.contourArea(cv2.convexHull(points.astype(np.float32))) <= 0:
-        kind = "polygons with all points on one line ignored"
-    else:
-        return True
-    if issues is not None:
-        issues.add(kind, where)
-    return False
+def flaw_of(points: np.ndarray) -> str | None:
+    """What is wrong with points (k, 2) that enclose nothing, as DataIssues counts it; None for a polygon."""
+    if len(set(map(tuple, points.tolist()))) < 3:
+        return "polygons with < 3 distinct points ignored"
+    if cv2.contourArea(cv2.convexHull(points.astype(np.float32))) <= 0:
+        return "polygons with all points on one line ignored"
+    return None

@@ -1,0 +1,102 @@
+"""Time and memory of the SynthText index at full size: made from random words, opened, sent to a worker, read.
+
+The images are made up one by one and handed to the writer, so making is without the loading of a real `gt.mat`.
+Opening and reading run in a process of their own, whose resident memory is what they add to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import pickle
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from annotations.synthtext import SynthTextImage
+from dataset.parsers.synthtext import SynthText
+from dataset.parsers.synthtext_index import write_index
+
+IMAGES = 858_750
+READS = 100_000
+
+
+def random_images(count: int, seed: int = 0) -> Iterator[SynthTextImage]:
+    """Images of 1 to 16 words, 8.5 on average as in SynthText."""
+    rng = np.random.default_rng(seed)
+    words = ["the", "text", "of", "natural", "images", "is", "often", "rendered"] * 2
+    for number in range(count):
+        n = int(rng.integers(1, 17))
+        corners = rng.random((n, 1, 2)) * 500 + np.array([(0, 0), (60, 3), (59, 23), (-1, 20)])
+        yield SynthTextImage(f"{number // 4000 + 1}/picture_{number}.jpg", corners, words[:n], f"entry {number + 1}")
+
+
+def write_root(root: Path, images: Iterator[SynthTextImage]) -> None:
+    """A SynthText folder of nothing but an index, and what the parser wants to see before it opens that."""
+    (root / "1").mkdir(parents=True)
+    (root / "gt.mat").touch()
+    stat = (root / "gt.mat").stat()
+    write_index(root / "gt.mat.index", images, {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns})
+
+
+def resident() -> float:
+    """Memory of this process in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def measure(root: Path, reads: int = READS) -> dict[str, float]:
+    """Seconds and MB of opening the parser in a fresh process, pickling it and reading records at random."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure, (root, reads))
+
+
+def _measure(root: Path, reads: int) -> dict[str, float]:
+    before, start = resident(), time.perf_counter()
+    parser = SynthText(root, "train")
+    opened = time.perf_counter() - start
+    opened_memory = resident() - before
+    sent = pickle.dumps(parser)
+    start = time.perf_counter()
+    arrived = pickle.loads(sent)
+    unpickled = time.perf_counter() - start
+    chosen = np.random.default_rng(0).integers(0, len(parser), reads).tolist()
+    start = time.perf_counter()
+    for index in chosen:
+        arrived[index]
+    reading = time.perf_counter() - start
+    for index in range(len(arrived)):  # the worst case: every page was touched
+        arrived[index]
+    return {
+        "open, s": opened,
+        "open, MB": opened_memory,
+        "pickled, MB": len(sent) / 1e6,
+        "unpickle, s": unpickled,
+        "one record at random, us": reading / reads * 1e6,
+        "all records read, MB": resident() - before,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=IMAGES)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root, start = Path(folder) / "SynthText", time.perf_counter()
+        write_root(root, random_images(args.images))
+        print(f"make, s: {time.perf_counter() - start:.2f}, of which making up images is a part")
+        print(f"make, MB at most: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f}")
+        print(f"index, MB: {(root / 'gt.mat.index').stat().st_size / 1e6:.0f}")
+        for name, value in measure(root).items():
+            print(f"{name}: {value:.4g}")
+
+
+if __name__ == "__main__":
+    main()
