@@ -25,11 +25,11 @@ class Validation(Callback):
     """Measures the student on the test split every `interval` epochs and after the last one.
 
     Args:
-        measure: takes (trainer, detector), returns the summary of the evaluation protocol.
+        measure: takes (trainer, detector), returns the summary of the evaluation protocol. None: no measurements.
         interval: in epochs; 0 for the last epoch only.
     """
 
-    def __init__(self, measure: Callable[[L.Trainer, Any], Mapping[str, Any]], interval: int) -> None:
+    def __init__(self, measure: Callable[[L.Trainer, Any], Mapping[str, Any]] | None, interval: int) -> None:
         self.measure = measure
         self.interval = interval
         self.latest: tuple[int, dict[str, float]] | None = None  # epoch (from 1), scores
@@ -38,7 +38,7 @@ class Validation(Callback):
         epoch = trainer.current_epoch + 1
         due = self.interval and epoch % self.interval == 0
         whole = trainer.global_step >= epoch * module.steps_per_epoch
-        if not whole or not (due or epoch == trainer.max_epochs):
+        if self.measure is None or not whole or not (due or epoch == trainer.max_epochs):
             return
         student = module.learner.student
         student.eval()

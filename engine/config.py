@@ -77,11 +77,13 @@ def check_config(cfg: Mapping[str, Any]) -> None:
             raise InputError(f"data.{key}={value!r}: expected a whole number, {least} or more")
     for split, transform in (("train", TrainTransform), ("test", TestTransform)):
         if split not in cfg["data"]:
+            if split == "test":  # a config that only trains
+                continue
             raise InputError(f"data.{split} is missing")
         part = cfg["data"][split]
         _check_type(f"data.{split}", part, PARSERS)
         known = _parameters(PARSERS.get(part["type"])) | _parameters(transform)
-        _check_names(f"data.{split}", part, {"type", *known})
+        _check_names(f"data.{split}", part, {"type", "root", *known})
         _check_values(f"data.{split}", part, transform)
     train_settings(cfg)
     test_settings(cfg)

@@ -19,36 +19,39 @@ class TextDataModule(L.LightningDataModule):
     Args:
         data: the `data` section; `batch_size` counts the images of all processes together.
         seed: of order and augmentation.
+        parts: into how many parts an epoch is cut.
         world_size: number of processes.
 
     Raises:
         InputError: the batch cannot be shared out evenly, or the data are missing.
     """
 
-    def __init__(self, data: Mapping[str, Any], seed: int, world_size: int) -> None:
+    def __init__(self, data: Mapping[str, Any], seed: int, parts: int, world_size: int) -> None:
         super().__init__()
         batch_size = data.get("batch_size")
         if not isinstance(batch_size, int) or batch_size < 1 or batch_size % world_size:
             raise InputError(f"data.batch_size={batch_size!r}: expected a positive multiple of {world_size} processes")
         self.world_size = world_size
         self.seed = seed
+        self.parts = parts
         self.workers = worker_count(data, world_size)
         self.dataset = build_dataset(data["train"], data["root"], training=True, seed=seed)
-        # A set smaller than one batch is taken whole instead of not at all.
-        self.batch_size = min(batch_size // world_size, -(-len(self.dataset) // world_size))
+        self.share = len(self._sampler(rank=0))
+        self.batch_size = min(batch_size // world_size, self.share)  # a set smaller than one batch is taken whole
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches of one process; the incomplete last one is left out."""
-        return -(-len(self.dataset) // self.world_size) // self.batch_size
+        """Batches of one process in an epoch, or in a part of one; the incomplete last one is left out."""
+        return self.share // self.batch_size
+
+    def _sampler(self, rank: int) -> EpochSampler:
+        return EpochSampler(len(self.dataset), self.seed, self.parts, rank=rank, world_size=self.world_size)
 
     def train_dataloader(self) -> DataLoader:
-        rank = self.trainer.global_rank if self.trainer else 0
-        sampler = EpochSampler(len(self.dataset), self.seed, rank=rank, world_size=self.world_size)
         return DataLoader(
             self.dataset,
             self.batch_size,
-            sampler=sampler,
+            sampler=self._sampler(self.trainer.global_rank if self.trainer else 0),
             collate_fn=collate,
             drop_last=True,
             num_workers=self.workers,

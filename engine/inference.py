@@ -16,12 +16,17 @@ from torch.utils.data import DataLoader, Subset
 import eval
 from dataset import TestSample, TextDataset, build_dataset
 from engine.settings import TestSettings
-from post_processing import Detection, decode_pan, labels_to_polygons, require_extension
+from errors import InputError
+from post_processing import Detection, decode_pan, decode_psenet, labels_to_polygons, require_extension
+
+Decoder = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def test_set(data: Mapping[str, Any], settings: TestSettings) -> TextDataset:
     """The test split of the `data` section; its labels are read once, so that a mistake in them shows at once."""
     require_extension()
+    if data.get("test") is None:
+        raise InputError("data.test is missing: this config only trains; use one with a test split, or give data.test")
     dataset = build_dataset(data["test"], data["root"], training=False)
     eval.PROTOCOLS[settings.protocol].read_ground_truth(dataset.parser.ground_truth)
     return dataset
@@ -51,18 +56,24 @@ def predict_logits(detector: nn.Module, image: Tensor, device: torch.device, pre
     return logits.float().cpu().numpy()
 
 
+def decoder(detector: nn.Module) -> Decoder:
+    """What turns output maps into instances: pixel aggregation where the detector predicts an embedding, else PSE."""
+    return decode_pan if "embedding" in detector.head.maps else decode_psenet
+
+
 def to_polygons(
-    logits: np.ndarray, size: tuple[int, int], original_size: tuple[int, int], settings: TestSettings
+    logits: np.ndarray, decode: Decoder, size: tuple[int, int], original_size: tuple[int, int], settings: TestSettings
 ) -> list[Detection]:
-    """Polygons in original pixels from output maps (6, H/4, W/4).
+    """Polygons in original pixels from output maps (K, H/4, W/4).
 
     Args:
         logits: output maps of one image.
+        decode: see `decoder`.
         size: (H, W) of the network input.
         original_size: (H0, W0) of the image file.
         settings: the test_cfg section.
     """
-    labels, score = decode_pan(logits)
+    labels, score = decode(logits)
     return labels_to_polygons(
         labels,
         score,
@@ -97,11 +108,12 @@ def predict(
     """
     indices = range(len(dataset)) if indices is None else indices
     loader = DataLoader(Subset(dataset, indices), batch_size=None, num_workers=workers)
+    decode = decoder(detector)
     results: dict[str, list[Detection]] = {}
     sample: TestSample
     for sample in track(loader, len(indices)):
         logits = predict_logits(detector, sample.image, device, precision)
-        results[sample.name] = to_polygons(logits, sample.image.shape[-2:], sample.original_size, settings)
+        results[sample.name] = to_polygons(logits, decode, sample.image.shape[-2:], sample.original_size, settings)
     return results
 
 

@@ -21,7 +21,7 @@ class TrainingModule(L.LightningModule):
     Args:
         learner: what turns a batch into losses.
         settings: the train_cfg section.
-        steps_per_epoch: optimiser steps in one epoch of this process.
+        steps_per_epoch: optimiser steps in one epoch, or part of one (train_cfg.parts), of this process.
     """
 
     def __init__(self, learner: Learner, settings: TrainSettings, steps_per_epoch: int) -> None:
@@ -64,9 +64,10 @@ class TrainingModule(L.LightningModule):
 
     def lr_factor(self, step: int) -> float:
         """Factor on the initial learning rate after `step` optimiser steps."""
+        steps = self.settings.parts * self.steps_per_epoch
         if self.settings.schedule == "polylr":
-            return poly(step, self.settings.epoch * self.steps_per_epoch)
-        return multistep(step, [epoch * self.steps_per_epoch for epoch in self.settings.schedule])
+            return poly(step, self.settings.epoch * steps)
+        return multistep(step, [epoch * steps for epoch in self.settings.schedule])
 
     # Teachers come from their own checkpoints; the file to resume from holds what training changes.
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

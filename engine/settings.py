@@ -20,6 +20,8 @@ class TrainSettings:
 
     Attributes:
         epoch: passes over the training set.
+        parts: cuts a pass over a very large set into that many parts. All that happens every epoch (checkpoints,
+            measurements, the epoch in messages) then happens every part, so that a crash costs a part and no more.
         lr: initial learning rate.
         schedule: 'polylr' (power 0.9, per iteration, over the whole run), or the epochs at which lr is divided by 10.
         optimizer: 'Adam' or 'SGD' (momentum, weight_decay).
@@ -31,6 +33,7 @@ class TrainSettings:
     """
 
     epoch: int = 600
+    parts: int = 1
     lr: float = 1e-3
     schedule: str | Sequence[int] = "polylr"
     optimizer: str = "Adam"
@@ -50,6 +53,7 @@ class TrainSettings:
             raise InputError(f"train_cfg.schedule={self.schedule!r}: expected 'polylr' or a list of epochs")
         for key, least in (
             ("epoch", 1),
+            ("parts", 1),
             ("grad_accumulation", 1),
             ("save_interval", 1),
             ("val_interval", 0),
@@ -86,6 +90,6 @@ class TestSettings:
         _one_of("test_cfg.protocol", self.protocol, PROTOCOLS)
         if self.variant is not None:
             _one_of("test_cfg.variant", self.variant, PROTOCOLS[self.protocol].variants)
-        _one_of("test_cfg.bbox_type", self.bbox_type, ("poly", "rect"))
+        _one_of(f"test_cfg.bbox_type for {self.protocol}", self.bbox_type, PROTOCOLS[self.protocol].bbox_types)
         if not 0 <= self.min_score <= 1:
             raise InputError(f"test_cfg.min_score={self.min_score!r}: expected a number from 0 to 1")

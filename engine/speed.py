@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dataset import TextDataset
-from engine.inference import predict_logits, to_polygons
+from engine.inference import decoder, predict_logits, to_polygons
 from engine.settings import TestSettings
 
 
@@ -29,6 +29,7 @@ def measure_speed(
     The stages: `read` (decode, resize, normalise), `network` (with the transfer back, which waits for the device),
     `polygons` (post-processing). The first `warm_up` images are not counted.
     """
+    decode = decoder(detector)
     times: dict[str, list[float]] = {"read": [], "network": [], "polygons": []}
 
     def timed(stage: str, work: Callable, *args: Any) -> Any:
@@ -40,7 +41,7 @@ def measure_speed(
     for number in range(images + warm_up):
         sample = timed("read", dataset.__getitem__, number % len(dataset))
         logits = timed("network", predict_logits, detector, sample.image, device, precision)
-        timed("polygons", to_polygons, logits, sample.image.shape[-2:], sample.original_size, settings)
+        timed("polygons", to_polygons, logits, decode, sample.image.shape[-2:], sample.original_size, settings)
     medians = {stage: 1000 * float(np.median(values[warm_up:])) for stage, values in times.items()}
     totals = np.sum([values[warm_up:] for values in times.values()], axis=0)
     return {**medians, "images_per_second": 1 / float(np.median(totals))}

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 def build_learner(cfg: Config) -> Learner:
     """The learner of a config: supervised, or the distiller with its teachers' weights loaded."""
     student = new_detector(cfg.model)
+    _check_kernels(student, cfg)
     if cfg.model.backbone.get("pretrained") is None:
         logger.info("backbone: no ImageNet weights given (model.backbone.pretrained), starts from random ones")
     pretrain = train_settings(cfg).pretrain
@@ -77,7 +78,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
     settings = train_settings(cfg)
     folder = Path(args.work_dir or Path("work_dirs") / name)
     L.seed_everything(settings.seed, verbose=False)
-    data = TextDataModule(cfg.data, settings.seed, args.devices)
+    data = TextDataModule(cfg.data, settings.seed, settings.parts, args.devices)
     steps = math.ceil(data.batches_per_epoch / settings.grad_accumulation)
     module = TrainingModule(build_learner(cfg), settings, steps)
     validation = Validation(_measure(cfg, args.precision, folder), settings.val_interval)
@@ -88,7 +89,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
         devices=args.devices,
         strategy="ddp" if args.devices > 1 else "auto",
         precision=PRECISIONS[args.precision],
-        max_epochs=settings.epoch,
+        max_epochs=settings.epoch * settings.parts,
         max_steps=args.max_steps,
         accumulate_grad_batches=settings.grad_accumulation,
         logger=[csv_log, TensorBoardLogger(folder, name="logs", version=csv_log.version)],
@@ -100,7 +101,9 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
     )
-    logger.info("%s: %d images, %d steps an epoch, %d epochs", folder, len(data.dataset), steps, settings.epoch)
+    passes = f"{steps * settings.parts} steps an epoch, {settings.epoch} epochs"
+    parts = f" in {settings.parts} parts each" if settings.parts > 1 else ""
+    logger.info("%s: %d images, %s%s", folder, len(data.dataset), passes, parts)
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     for line in data.dataset.issues.summary():
         logger.warning("%s", line)
@@ -108,8 +111,23 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
     return folder
 
 
+def _check_kernels(detector: torch.nn.Module, cfg: Config) -> None:
+    predicted, drawn = detector.head.maps.count("kernel"), (cfg.data.train.get("kernel_num") or 2) - 1
+    if predicted != drawn:
+        raise InputError(
+            f"model.head predicts {predicted} kernel(s), data.train draws {drawn}; PANHead goes with "
+            "data.train.kernel_scale, PSENetHead with data.train.kernel_num and min_scale"
+        )
+
+
 def _measure(cfg: Config, precision: str, folder: Path) -> Any:
-    """A function that measures a detector on the test split, each process taking its share of the images."""
+    """A function that measures a detector on the test split, each process taking its share of the images.
+
+    None for a config without a test split.
+    """
+    if cfg.data.get("test") is None:
+        logger.info("no data.test: nothing is measured during training")
+        return None
     settings = test_settings(cfg)
     dataset = test_set(cfg.data, settings)
 

@@ -1,9 +1,9 @@
 """Networks: tensors in, tensors out. Build one from the `model` section of a config with `build_detector`."""
 
 from models.backbone import ResNet, TimmBackbone
-from models.head import PANHead
-from models.loss import PANLoss
-from models.neck import FPEMNeck
+from models.head import PANHead, PSENetHead
+from models.loss import PANLoss, PSENetLoss
+from models.neck import FPEMNeck, FPNNeck
 from models.outputs import DetectorOutput
 from models.registry import LOSSES, MODELS
 from models.text_detector import TextDetector, build_detector
@@ -14,9 +14,12 @@ __all__ = [
     "MODELS",
     "DetectorOutput",
     "FPEMNeck",
+    "FPNNeck",
     "FeatureAdapter",
     "PANHead",
     "PANLoss",
+    "PSENetHead",
+    "PSENetLoss",
     "ResNet",
     "TextDetector",
     "TimmBackbone",

@@ -42,7 +42,7 @@ def last_line(output: str) -> str:
         (["model.neck.channels=-1"], "section 'model' cannot be built"),
         (["model.neck.channels=None"], "model.neck.channels=None: expected int"),
         (["test_cfg.min_area=x"], "test_cfg.min_area='x': expected int"),
-        (["test_cfg.bbox_type=circle"], "test_cfg.bbox_type='circle'"),
+        (["test_cfg.bbox_type=circle"], "test_cfg.bbox_type for ctw1500='circle': expected one of poly, rect"),
         (["test_cfg.min_score=88"], "test_cfg.min_score=88"),
         (["loss.text_weigth=1"], "did you mean 'text_weight'?"),
         (["model.backbone.depth.a=1"], "'model.backbone.depth' is a value, not a section"),
@@ -53,7 +53,7 @@ def last_line(output: str) -> str:
         (["data.root=2024"], "data.root=2024: expected the path of a folder"),
         (["model.backbone=5"], "model.backbone: expected a dict"),
         (["model.neck.channels=64"], "section 'model' cannot be built"),
-        (["model.head.out_channels=5"], "model.head.out_channels=5: expected 6"),
+        (["model.head.type=PSENetHead"], "model.head predicts 6 kernel(s), data.train draws 1"),
         (["extra=1"], "unknown key 'extra'"),
     ],
 )

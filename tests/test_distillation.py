@@ -24,7 +24,7 @@ def small_model(adapter: bool = True, depth: int = 18, channels: int = 16) -> di
     return model
 
 
-def random_batch(batch: int = 2, size: int = 64, seed: int = 0) -> TextBatch:
+def random_batch(batch: int = 2, size: int = 64, seed: int = 0, kernels: int = 1) -> TextBatch:
     rng = np.random.default_rng(seed)
     labels = np.zeros((batch, size, size), np.uint8)
     labels[:, 8:24, 4:60], labels[:, 40:56, 10:50] = 1, 2
@@ -33,7 +33,7 @@ def random_batch(batch: int = 2, size: int = 64, seed: int = 0) -> TextBatch:
     return TextBatch(
         images=torch.from_numpy(rng.normal(0, 1, (batch, 3, size, size)).astype(np.float32)),
         text=torch.from_numpy((labels > 0).astype(np.uint8)),
-        kernels=torch.from_numpy(kernel[:, None]),
+        kernels=torch.from_numpy(kernel[:, None].repeat(kernels, axis=1)),
         training_mask=torch.ones(batch, size, size, dtype=torch.uint8),
         instances=torch.from_numpy(labels),
         names=[f"image{i}" for i in range(batch)],

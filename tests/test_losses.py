@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.loss import EmbeddingLoss, PANLoss, dice_loss, mean_iou, ohem_mask
+from errors import InputError
+from models.loss import EmbeddingLoss, PANLoss, PSENetLoss, dice_loss, mean_iou, ohem_mask
 
 SIZE = 12
 
@@ -160,3 +161,27 @@ def test_loss_without_embedding_has_no_embedding_term():
     logits, text, kernel, mask, labels = maps(1)
     losses, _ = PANLoss(embedding_weight=0)(*tensors(logits, text, kernel[:, None], mask, labels))
     assert set(losses) == {"text", "kernel"}
+
+
+def test_psenet_loss_weighs_and_averages_the_twins():
+    logits, text, kernel, mask, labels = maps(8)
+    kernels = np.stack([text, kernel, np.roll(kernel, 1, axis=2) * kernel], axis=1)
+    logits = np.concatenate([logits, -logits], axis=1)[:, :4]
+    losses, metrics = PSENetLoss()(*tensors(logits, text, kernels, mask, labels))
+    images = range(len(logits))
+    selected = [twin.ohem(logits[b, 0], text[b], mask[b]) for b in images]
+    dice = [twin.dice(logits[b, 1 + k], kernels[b, k], text[b] * mask[b]) for b in images for k in range(3)]
+    expected = {
+        "text": 0.7 * np.mean([twin.dice(logits[b, 0], text[b], selected[b]) for b in images]),
+        "kernel": 0.3 * np.mean(dice),
+    }
+    assert {k: v.item() for k, v in losses.items()} == pytest.approx(expected, abs=1e-5)
+    smallest = np.mean([twin.iou(logits[b, 3], kernels[b, 2], text[b] * mask[b]) for b in images])
+    assert metrics["iou_kernel"].item() == pytest.approx(smallest, abs=1e-6)
+
+
+def test_maps_that_do_not_fit_the_targets_are_refused():
+    logits, text, kernel, mask, labels = maps(1)
+    targets = tensors(text, np.stack([kernel] * 6, axis=1), mask, labels)
+    with pytest.raises(InputError, match="6 output maps do not hold text, 6 kernel"):
+        PANLoss()(torch.from_numpy(logits), *targets)

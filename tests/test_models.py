@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from test_distillation import small_model
 
 from errors import InputError
-from models import FPEMNeck, ResNet, TimmBackbone, VisualTransformer, build_detector
+from models import FPEMNeck, FPNNeck, ResNet, TimmBackbone, VisualTransformer, build_detector
 from models.fuse import fuse_batch_norm
 from models.neck.fpem import FPEM
 from models.weights import load_matching, read_weights
@@ -238,3 +238,34 @@ def test_channels_that_do_not_fit_are_named():
     model["neck"]["in_channels"] = (1, 2, 3, 4)
     with pytest.raises(InputError, match=r"model\.neck\.in_channels"):
         build_detector(model)
+
+
+@torch.no_grad()
+def test_fpn_equals_its_definition():
+    torch.manual_seed(0)
+    neck = FPNNeck((16, 32, 64, 128), channels=8).eval()
+    c2, c3, c4, c5 = (torch.randn(2, 16 * 2**i, 24 // 2**i, 16 // 2**i) for i in range(4))
+
+    def up(coarse, fine):
+        return F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False) + fine
+
+    p5 = neck.top(c5)
+    p4 = neck.smooth[0](up(p5, neck.lateral[0](c4)))
+    p3 = neck.smooth[1](up(p4, neck.lateral[1](c3)))
+    p2 = neck.smooth[2](up(p3, neck.lateral[2](c2)))
+    found = neck((c2, c3, c4, c5))
+    assert all(torch.equal(a, b) for a, b in zip(found, (p2, p3, p4, p5), strict=True))
+    assert [part[0].kernel_size for part in (neck.top, *neck.lateral, *neck.smooth)] == [(1, 1)] * 4 + [(3, 3)] * 3
+
+
+def test_psenet_has_1024_fused_channels_and_seven_maps():
+    model = dict(
+        type="TextDetector",
+        backbone=dict(type="ResNet", depth=18),
+        neck=dict(type="FPNNeck"),
+        head=dict(type="PSENetHead"),
+    )
+    detector = build_detector(model).eval()
+    out = detector(torch.zeros(1, 3, 64, 96))
+    assert out.fused.shape == (1, 1024, 16, 24) and out.logits.shape == (1, 7, 16, 24)
+    assert detector.head.maps == ("text", *["kernel"] * 6) and detector.head.conv1.out_channels == 256

@@ -2,7 +2,7 @@
 model = dict(
     type="TextDetector",
     backbone=dict(type="ResNet", depth=18, pretrained=None),
-    neck=dict(type="FPEMNeck", channels=128, shared=True),
+    neck=dict(type="FPEMNeck", channels=128, version=2, shared=True),
     transformer=dict(type="VisualTransformer", channels=128, tokens=32),
     adapter=dict(type="FeatureAdapter", channels=512),
     head=dict(type="PANHead", hidden=128),

@@ -1,5 +1,5 @@
 _base_ = ["../_base_/kkd_r18.py", "../_base_/ctw1500.py"]
-model = dict(recompute=True)  # lets 32 images of 640x640 train in 24 GB; False is a little faster where there is more
+model = dict(recompute=True)  # less memory in training, a little slower; False where memory is plenty
 data = dict(batch_size=32)
 train_cfg = dict(lr=1e-3, schedule="polylr", epoch=600, optimizer="Adam", pretrain=None)
 distiller = dict(

@@ -1,3 +1,3 @@
-from models.head.pan_head import PANHead
+from models.head.dense_head import PANHead, PSENetHead
 
-__all__ = ["PANHead"]
+__all__ = ["PANHead", "PSENetHead"]

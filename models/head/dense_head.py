@@ -1,30 +1,62 @@
-"""The head that turns the text feature into text, kernel and embedding maps (PAN, section 3.1)."""
+"""The heads that turn the text feature into output maps at stride 4 (PAN, section 3.1; PSENet, section 3.1)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
+from errors import InputError
 from models.layers import init_kaiming
 from models.registry import MODELS
 
 
-@MODELS.register_module()
-class PANHead(nn.Module):
+class DenseHead(nn.Module):
     """3x3 convolution, batch norm, ReLU, 1x1 convolution.
 
     Args:
         in_channels: channels of the text feature.
         hidden: channels between the two convolutions.
-        out_channels: 0 text logit, 1 kernel logit, 2-5 pixel embedding.
+        maps: what the output channels are, in order: 'text', then 'kernel's, then 'embedding's if any.
     """
 
-    def __init__(self, in_channels: int = 512, hidden: int = 128, out_channels: int = 6) -> None:
+    def __init__(self, in_channels: int, hidden: int, maps: Sequence[str]) -> None:
         super().__init__()
+        self.maps = tuple(maps)
         self.conv1 = nn.Conv2d(in_channels, hidden, 3, padding=1)
         self.bn1 = nn.BatchNorm2d(hidden)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(hidden, out_channels, 1)
+        self.conv2 = nn.Conv2d(hidden, len(self.maps), 1)
         self.apply(init_kaiming)
 
     def forward(self, feature: Tensor) -> Tensor:
         return self.conv2(self.relu(self.bn1(self.conv1(feature))))
+
+
+@MODELS.register_module()
+class PANHead(DenseHead):
+    """Six maps: text logit, kernel logit, four channels of pixel embedding.
+
+    Args:
+        in_channels: channels of the text feature.
+        hidden: channels between the two convolutions.
+    """
+
+    def __init__(self, in_channels: int = 512, hidden: int = 128) -> None:
+        super().__init__(in_channels, hidden, ("text", "kernel", *["embedding"] * 4))
+
+
+@MODELS.register_module()
+class PSENetHead(DenseHead):
+    """Text logit, then kernel logits from the largest kernel to the smallest.
+
+    Args:
+        in_channels: channels of the text feature.
+        hidden: channels between the two convolutions.
+        kernel_num: number of maps, the text and `kernel_num - 1` kernels; as in data.train.
+    """
+
+    def __init__(self, in_channels: int = 1024, hidden: int = 256, kernel_num: int = 7) -> None:
+        if kernel_num < 2:
+            raise InputError(f"model.head.kernel_num={kernel_num}: expected 2 or more, the text and its kernels")
+        super().__init__(in_channels, hidden, ("text", *["kernel"] * (kernel_num - 1)))

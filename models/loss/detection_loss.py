@@ -1,10 +1,12 @@
-"""The training loss of PAN and KKDnet (PAN, section 3.3; PAN++ for the second embedding loss)."""
+"""The training losses of PAN and KKDnet (PAN, section 3.3; PAN++ for the second embedding loss) and of PSENet."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from errors import InputError
 from models.loss.dice import dice_loss
 from models.loss.embedding import EmbeddingLoss
 from models.loss.iou import mean_iou
@@ -14,7 +16,7 @@ from models.registry import LOSSES
 
 @LOSSES.register_module()
 class PANLoss(nn.Module):
-    """Text dice with hard example mining, kernel dice inside text, pixel embedding.
+    """Text dice with hard example mining, mean kernel dice inside text, pixel embedding.
 
     Args:
         text_weight, kernel_weight, embedding_weight: weights of the three terms; 0 leaves the embedding out.
@@ -40,26 +42,46 @@ class PANLoss(nn.Module):
         """Weighted losses and reported metrics, scalars averaged over the batch.
 
         Args:
-            logits: (B, 6, h, w), brought to the size of the targets bilinearly.
-            text, training_mask, instances: (B, H, W); kernels: (B, K, H, W), of which K = 1 here.
+            logits: (B, 1 + K + D, h, w), text, kernels, embedding; brought to the size of the targets bilinearly.
+            text, training_mask, instances: (B, H, W); kernels: (B, K, H, W).
 
         Returns:
-            Losses `text`, `kernel`, `embedding`; metrics `iou_text`, `iou_kernel` without gradient.
+            Losses `text`, `kernel`, `embedding`; metrics `iou_text`, `iou_kernel` (of the smallest kernel) without
+            gradient.
         """
+        dims = logits.shape[1] - 1 - kernels.shape[1]
+        if dims < bool(self.embedding_weight):
+            raise InputError(
+                f"loss {type(self).__name__}: {logits.shape[1]} output maps do not hold text, {kernels.shape[1]} "
+                "kernel(s) and embedding; PSENetHead goes with PSENetLoss and data.train.kernel_num, PANHead with "
+                "PANLoss and data.train.kernel_scale"
+            )
         maps = F.interpolate(logits.float(), size=text.shape[-2:], mode="bilinear", align_corners=False)
-        text_logits, kernel_logits, embedding = maps.split([1, 1, maps.shape[1] - 2], dim=1)
-        text_logits, kernel_logits = text_logits.squeeze(1), kernel_logits.squeeze(1)
-        kernel, in_text = kernels[:, 0], text * training_mask
+        text_logits, kernel_logits, embedding = maps.split([1, kernels.shape[1], dims], dim=1)
+        text_logits, in_text = text_logits[:, 0], text * training_mask
         selected = ohem_mask(text_logits, text, training_mask)
+        kernel_dice = [dice_loss(kernel_logits[:, k], kernels[:, k], in_text) for k in range(kernels.shape[1])]
         losses = {
             "text": self.text_weight * dice_loss(text_logits, text, selected).mean(),
-            "kernel": self.kernel_weight * dice_loss(kernel_logits, kernel, in_text).mean(),
+            "kernel": self.kernel_weight * torch.stack(kernel_dice).mean(),
         }
         if self.embedding_weight:
-            cost = self.embedding(embedding, instances, kernel, training_mask)
+            cost = self.embedding(embedding, instances, kernels[:, -1], training_mask)
             losses["embedding"] = self.embedding_weight * cost.mean()
         metrics = {
             "iou_text": mean_iou(text_logits, text, training_mask),
-            "iou_kernel": mean_iou(kernel_logits, kernel, in_text),
+            "iou_kernel": mean_iou(kernel_logits[:, -1], kernels[:, -1], in_text),
         }
         return losses, metrics
+
+
+@LOSSES.register_module()
+class PSENetLoss(PANLoss):
+    """Text dice with hard example mining and mean dice of all kernels inside text (PSENet, section 3.4).
+
+    Args:
+        text_weight, kernel_weight: weights of the two terms, λ and 1−λ in the paper.
+    """
+
+    def __init__(self, text_weight: float = 0.7, kernel_weight: float = 0.3) -> None:
+        super().__init__(text_weight, kernel_weight, embedding_weight=0.0)

@@ -1,3 +1,4 @@
 from models.neck.fpem import FPEMNeck
+from models.neck.fpn import FPNNeck
 
-__all__ = ["FPEMNeck"]
+__all__ = ["FPEMNeck", "FPNNeck"]

@@ -1,0 +1,2 @@
+_base_ = ["../_base_/kkd_r50.py", "../_base_/total_text.py"]
+train_cfg = dict(lr=1e-3, schedule="polylr", epoch=600, optimizer="Adam")

@@ -1,0 +1,58 @@
+"""Brings a published KKDnet, PAN or PSENet checkpoint into this project's names, for test.py and the other scripts.
+
+python tools/import_checkpoint.py SRC DST --config CONFIG reports every tensor without a counterpart, and writes DST
+only when all of the config's model was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from engine import cli
+from engine.checkpoint import new_detector, save_checkpoint
+from engine.config import load_config
+from errors import InputError
+from models import FPEMNeck
+from models.published import translate
+from models.weights import read_checkpoint, state_dict_of
+
+
+def main(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config, args.cfg_options)
+    checkpoint = read_checkpoint(args.src)
+    published = state_dict_of(checkpoint, args.src)
+    if any(key.startswith(("neck.", "head.")) for key in published):
+        raise InputError(f"{args.src}: is a checkpoint of this project already; use it as it is")
+    detector = new_detector(cfg.model, pretrained=False)
+    translation = translate(published, detector.state_dict())
+    print(f"{translation.matched} of {len(published)} tensors matched")
+    for key in translation.unused:
+        print(f"unused: {key} belongs to no detector of this project")
+    for problem in translation.problems:
+        print(f"mismatch: {problem}")
+    if translation.problems:
+        raise InputError(
+            f"{args.src}: {len(translation.problems)} mismatches with the model of {args.config}, listed above; "
+            "nothing is written; use the config of the network that it holds"
+        )
+    detector.load_state_dict(translation.state)
+    epoch = checkpoint.get("epoch")
+    save_checkpoint(args.dst, detector.state_dict(), cfg.to_dict(), epoch if isinstance(epoch, int) else 0, {})
+    if isinstance(detector.neck, FPEMNeck):
+        version = 2 if detector.neck.fpem1.residual else 1
+        print(f"taken from the config, for weights do not tell it: model.neck.version={version}")
+    print(f"written: {args.dst}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("src", metavar="SRC", help="the published checkpoint")
+    parser.add_argument("dst", metavar="DST", help="the file to write, such as work_dirs/imported/teacher.pth.tar")
+    parser.add_argument("--config", required=True, help="the config whose model it holds")
+    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    cli.run(main, parser)
