@@ -9,11 +9,14 @@ import cv2
 import numpy as np
 
 from dataset import TextRecord, read_image
+from dataset.targets import Targets
+from dataset.transforms import MEAN, STD
 from engine.files import write_aside
 from errors import InputError
 from post_processing import Detection
 
 GROUND_TRUTH, IGNORED, DETECTED = (0, 200, 0), (160, 160, 160), (230, 40, 40)  # RGB
+LARGEST_KERNEL, SMALLEST_KERNEL = (255, 220, 0), (230, 40, 40)
 
 
 def draw(image: np.ndarray, record: TextRecord, detections: Sequence[Detection]) -> np.ndarray:
@@ -29,6 +32,37 @@ def draw(image: np.ndarray, record: TextRecord, detections: Sequence[Detection])
     return picture
 
 
+def denormalise(image: np.ndarray) -> np.ndarray:
+    """The RGB picture (H, W, 3) uint8 of a network input (3, H, W) float32: `dataset.normalise` undone."""
+    values = image.transpose(1, 2, 0) * np.array(STD) + np.array(MEAN)
+    return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+
+
+def kernel_colours(count: int) -> list[tuple[int, int, int]]:
+    """RGB colours of `count` kernels from large to small, evenly from yellow to red."""
+    mix = np.linspace(0, 1, count)[:, None] if count > 1 else np.ones((count, 1))
+    colours = np.rint((1 - mix) * LARGEST_KERNEL + mix * SMALLEST_KERNEL).astype(int)
+    return [tuple(colour) for colour in colours.tolist()]
+
+
+def draw_targets(image: np.ndarray, targets: Targets, thickness: int = 1) -> np.ndarray:
+    """A copy of an RGB image (H, W, 3) with its training targets.
+
+    Ignored regions are half grey with a grey outline. Over them come the outlines of every instance (green) and
+    of the kernel maps (yellow to red, as `kernel_colours`), without the kernels of ignored regions, which no
+    text loss sees: kernels that run together share one outline.
+    """
+    picture = image.copy()
+    ignored = targets.training_mask == 0
+    picture[ignored] = (picture[ignored] + np.array(IGNORED)) // 2
+    _outline_map(picture, ignored, IGNORED, thickness)
+    for number in range(1, int(targets.instances.max(initial=0)) + 1):
+        _outline_map(picture, targets.instances == number, GROUND_TRUTH, thickness)
+    for kernel, colour in zip(targets.kernels, kernel_colours(len(targets.kernels))):
+        _outline_map(picture, kernel & targets.training_mask, colour, thickness)
+    return picture
+
+
 def save_pictures(folder: str | Path, records: Sequence[TextRecord], results: dict[str, list[Detection]]) -> None:
     """Writes FOLDER/NAME.jpg for every record that has results."""
     for record in records:
@@ -39,12 +73,19 @@ def save_pictures(folder: str | Path, records: Sequence[TextRecord], results: di
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
     """Writes an RGB picture (H, W, 3) uint8 in the format of the file's extension, aside first."""
-    done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise InputError(f"{path}: cannot encode a picture as '{path.suffix}'; use .jpg or .png")
+    try:
+        data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+    except cv2.error as error:
+        raise InputError(f"{path}: cannot encode a picture as '{path.suffix}'; use .jpg or .png") from error
     with write_aside(path) as aside:
         aside.write_bytes(data.tobytes())
 
 
 def _outline(picture: np.ndarray, polygon: np.ndarray, colour: tuple[int, int, int], thickness: int) -> None:
     cv2.polylines(picture, [np.rint(polygon).astype(np.int32)], True, colour, thickness, cv2.LINE_AA)
+
+
+def _outline_map(picture: np.ndarray, region: np.ndarray, colour: tuple[int, int, int], thickness: int) -> None:
+    """Outlines the non-zero parts, and the holes in them, of a map (H, W)."""
+    contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    cv2.drawContours(picture, contours, -1, colour, thickness)
