@@ -3,7 +3,7 @@
 from models.backbone import ResNet, TimmBackbone
 from models.head import PANHead, PSENetHead
 from models.loss import PANLoss, PSENetLoss
-from models.neck import FPEMNeck, FPNNeck
+from models.neck import FPEMNeck, PSENetFPN
 from models.outputs import DetectorOutput
 from models.registry import LOSSES, MODELS
 from models.text_detector import TextDetector, build_detector
@@ -14,10 +14,10 @@ __all__ = [
     "MODELS",
     "DetectorOutput",
     "FPEMNeck",
-    "FPNNeck",
     "FeatureAdapter",
     "PANHead",
     "PANLoss",
+    "PSENetFPN",
     "PSENetHead",
     "PSENetLoss",
     "ResNet",

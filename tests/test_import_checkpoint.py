@@ -202,7 +202,7 @@ def test_wrong_config_ends_in_one_line(wrong, kkd, narrow_config, tmp_path):
     elif wrong == "another width":
         model["head"]["hidden"] = 32
     else:
-        model["neck"], model["head"] = dict(type="FPNNeck", channels=16), dict(type="PSENetHead", hidden=16)
+        model["neck"], model["head"] = dict(type="PSENetFPN", channels=16), dict(type="PSENetHead", hidden=16)
         del model["transformer"], model["adapter"]
     state = {k: v for k, v in kkd[1].items() if wrong != "a part too many" or not k.startswith("fpem2.")}
     source, target = tmp_path / "published.pth", tmp_path / "own.pth"

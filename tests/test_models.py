@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from test_distillation import small_model
 
 from errors import InputError
-from models import FPEMNeck, FPNNeck, ResNet, TimmBackbone, VisualTransformer, build_detector
+from models import FPEMNeck, PSENetFPN, ResNet, TimmBackbone, VisualTransformer, build_detector
 from models.fuse import fuse_batch_norm
 from models.neck.fpem import FPEM
 from models.weights import load_matching, read_weights
@@ -243,7 +243,7 @@ def test_channels_that_do_not_fit_are_named():
 @torch.no_grad()
 def test_fpn_equals_its_definition():
     torch.manual_seed(0)
-    neck = FPNNeck((16, 32, 64, 128), channels=8).eval()
+    neck = PSENetFPN((16, 32, 64, 128), channels=8).eval()
     c2, c3, c4, c5 = (torch.randn(2, 16 * 2**i, 24 // 2**i, 16 // 2**i) for i in range(4))
 
     def up(coarse, fine):
@@ -262,7 +262,7 @@ def test_psenet_has_1024_fused_channels_and_seven_maps():
     model = dict(
         type="TextDetector",
         backbone=dict(type="ResNet", depth=18),
-        neck=dict(type="FPNNeck"),
+        neck=dict(type="PSENetFPN"),
         head=dict(type="PSENetHead"),
     )
     detector = build_detector(model).eval()

@@ -1,4 +1,4 @@
 from models.neck.fpem import FPEMNeck
-from models.neck.fpn import FPNNeck
+from models.neck.psenet_fpn import PSENetFPN
 
-__all__ = ["FPEMNeck", "FPNNeck"]
+__all__ = ["FPEMNeck", "PSENetFPN"]

@@ -11,7 +11,7 @@ from models.registry import MODELS
 
 
 @MODELS.register_module()
-class FPNNeck(nn.Module):
+class PSENetFPN(nn.Module):
     """Top-down pyramid; every convolution is followed by batch norm and ReLU, as in the published PSENet.
 
     Args:
