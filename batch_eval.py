@@ -6,6 +6,7 @@ from pathlib import Path
 from engine import cli
 from engine.batch_eval import evaluate_folder, write_summary
 from engine.config import load_config
+from engine.tasks import task_of
 
 
 def main(args: argparse.Namespace) -> None:
@@ -16,7 +17,7 @@ def main(args: argparse.Namespace) -> None:
     folder = Path(args.folder or Path("work_dirs") / cli.run_name(args.config))
     work_dir = Path(args.work_dir or folder / "batch_eval")
     rows = evaluate_folder(cfg, folder, work_dir, device, args.precision, args.max_steps)
-    write_summary(rows, work_dir)
+    write_summary(rows, task_of(cfg), work_dir)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ from rich.progress import track
 from engine import cli
 from engine.checkpoint import load_detector
 from engine.config import load_config, test_settings
-from engine.inference import predict, score, test_set, worker_count
+from engine.inference import worker_count
 from engine.speed import measure_speed
-from engine.visualise import save_pictures
-from eval.__main__ import table
+from engine.tasks import task_of
 from eval.files import write_json
 from models.fuse import fuse_batch_norm
 
@@ -21,21 +20,21 @@ def main(args: argparse.Namespace) -> None:
     device = cli.resolve_device(args.device)
     cli.check_precision(args.precision, device)
     cli.check_counts(args, device)
-    settings = test_settings(cfg)
+    task, settings = task_of(cfg), test_settings(cfg)
     folder = Path(args.work_dir or Path("work_dirs") / cli.run_name(args.config))
     result_path = folder / Path(settings.result_path).name if args.work_dir else Path(settings.result_path)
     detector, about = load_detector(cfg.model, args.checkpoint)
     detector = fuse_batch_norm(detector).to(device)
-    dataset = test_set(cfg.data, settings)
+    dataset = task.test_set(cfg.data, settings)
     count = len(dataset) if args.max_steps < 0 else min(args.max_steps, len(dataset))
 
     def progress(items, total):
         return track(items, f"testing on {device.type}", total)
 
     workers = worker_count(cfg.data)
-    results = predict(detector, dataset, settings, device, args.precision, range(count), workers, progress)
-    summary = score(results, dataset, settings, result_path)
-    print(table(summary))
+    results = task.predict(detector, dataset, settings, device, args.precision, range(count), workers, progress)
+    summary = task.score(results, dataset, settings, result_path)
+    print(task.table(summary))
     for line in dataset.issues.summary():
         print(line)
     summary |= {"checkpoint": str(args.checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
@@ -46,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
     write_json(folder / "results.json", summary)
     print(f"result files: {result_path}   scores: {folder / 'results.json'}")
     if args.vis:
-        save_pictures(args.vis, [dataset.parser[i] for i in range(count)], results)
+        task.save_pictures(Path(args.vis), dataset, range(count), results)
         print(f"pictures: {args.vis} (green ground truth, red detections)")
 
 

@@ -29,7 +29,7 @@ class StepResult:
 
 
 class Learner(nn.Module):
-    """Base of all learners. Called with a batch (see dataset.TextBatch), returns a StepResult.
+    """Base of all learners. Called with a batch (dataset.TextBatch or DetectionBatch), returns a StepResult.
 
     Args:
         student: the network that is trained and saved.
@@ -50,7 +50,7 @@ class Learner(nn.Module):
 class Supervised(Learner):
     """A text detector with its loss: how teachers, and students without a teacher, are trained."""
 
-    def __init__(self, student: nn.Module, loss: nn.Module) -> None:
+    def __init__(self, student: nn.Module, loss: nn.Module | None) -> None:
         super().__init__(student)
         self.loss = loss
 
@@ -62,12 +62,19 @@ class Supervised(Learner):
         return self.loss(logits, batch.text, batch.kernels, batch.training_mask, batch.instances)
 
 
+class SupervisedDetection(Learner):
+    """An object detector, which computes its losses itself: how teachers and lone students are trained."""
+
+    def forward(self, batch: Any) -> StepResult:
+        return StepResult(self.student(batch.images, batch.sizes, batch.targets).losses)
+
+
 class Distiller(Supervised):
     """A student with teachers that stay frozen and in evaluation mode, whatever `train()` is called on.
 
     Args:
         student: the network that is trained and saved.
-        loss: the student's own task loss.
+        loss: the student's own task loss; None for an object detector, which computes its own.
         teachers: networks with their trained weights. The weights are loaded here and every tensor must match, so
             that no student can learn from a teacher of random weights.
 
@@ -76,7 +83,7 @@ class Distiller(Supervised):
     """
 
     def __init__(
-        self, student: nn.Module, loss: nn.Module, teachers: list[tuple[nn.Module, Mapping[str, Tensor]]]
+        self, student: nn.Module, loss: nn.Module | None, teachers: list[tuple[nn.Module, Mapping[str, Tensor]]]
     ) -> None:
         super().__init__(student, loss)
         if not teachers:

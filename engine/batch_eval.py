@@ -11,20 +11,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
+from torch.utils.data import Dataset
 
-from dataset import TextDataset
 from engine.checkpoint import load_detector
 from engine.config import test_settings
 from engine.files import write_aside
-from engine.inference import predict, score, test_set, worker_count
+from engine.inference import worker_count
+from engine.task import Task
+from engine.tasks import task_of
 from errors import InputError
 from eval.files import write_json
 from models.fuse import fuse_batch_norm
 
 SUFFIXES = (".pth.tar", ".pth", ".pt")
-SCORES = ("precision", "recall", "hmean")
 
 
 def evaluate_folder(
@@ -44,7 +46,8 @@ def evaluate_folder(
     paths = sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES) and not p.name.startswith("."))
     if not paths:
         raise InputError(f"{folder}: no checkpoint ({', '.join(SUFFIXES)}) in it")
-    dataset = test_set(cfg.data, test_settings(cfg))
+    task = task_of(cfg)
+    dataset = task.test_set(cfg.data, test_settings(cfg))
     images = range(len(dataset))[: most if most > 0 else None]
     rows, errors = [], []
     for number, path in enumerate(paths, 1):
@@ -56,7 +59,7 @@ def evaluate_folder(
             errors.append(error)
             continue
         rows.append(row)
-        print(f"hmean {row['hmean']:.4f}" + (" (already evaluated)" if reused else ""), flush=True)
+        print(f"{task.headline} {_cell(row[task.headline])}" + (" (already evaluated)" if reused else ""), flush=True)
     if not rows:
         raise InputError(f"{folder}: none of {len(paths)} checkpoints loads; the last: {errors[-1]}")
     return sorted(rows, key=lambda row: (row["epoch"] is None, row["epoch"], row["checkpoint"]))
@@ -65,7 +68,7 @@ def evaluate_folder(
 def _evaluate(
     cfg: Config,
     path: Path,
-    dataset: TextDataset,
+    dataset: Dataset,
     images: range,
     work_dir: Path,
     device: torch.device,
@@ -80,11 +83,12 @@ def _evaluate(
     detector, about = load_detector(cfg.model, path)
     settings = test_settings(cfg)
     detector = fuse_batch_norm(detector).to(device)
-    results = predict(detector, dataset, settings, device, precision, images, worker_count(cfg.data))
-    summary = score(results, dataset, settings, work_dir / "results" / path.name)
+    task = task_of(cfg)
+    results = task.predict(detector, dataset, settings, device, precision, images, worker_count(cfg.data))
+    summary = task.score(results, dataset, settings, work_dir / "results" / path.name)
     number = re.search(r"(\d+)ep", path.name)
     epoch = about.get("epoch", int(number[1]) if number else None)
-    row = {"checkpoint": path.name, "epoch": epoch, **{k: summary[k] for k in SCORES}, "key": key}
+    row = {"checkpoint": path.name, "epoch": epoch, **{k: summary[k] for k in task.scores}, "key": key}
     write_json(kept, row)
     return row, False
 
@@ -104,33 +108,37 @@ def _fingerprint(cfg: Config, path: Path, precision: str, images: range) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def write_summary(rows: Sequence[Mapping[str, Any]], work_dir: Path) -> None:
+def write_summary(rows: Sequence[Mapping[str, Any]], task: Task, work_dir: Path) -> None:
     """Prints the table with the best epoch marked, and writes scores.csv and scores.png."""
-    best = max(rows, key=lambda row: row["hmean"])
+    best = max(rows, key=lambda row: row[task.headline] or 0.0)
     width = max(len(row["checkpoint"]) for row in rows)
-    print(f"\n{'checkpoint':<{width}}  epoch  precision  recall   hmean")
+    columns = [f"{name:>9}" for name in task.scores]
+    print("\n" + "  ".join([f"{'checkpoint':<{width}}", "epoch", *columns]))
     for row in rows:
         epoch = "?" if row["epoch"] is None else row["epoch"]
+        cells = [f"{_cell(row[name]):>{len(column)}}" for name, column in zip(task.scores, columns)]
         mark = "  <- best" if row is best else ""
-        print(
-            f"{row['checkpoint']:<{width}}  {epoch:>5}     {row['precision']:.4f}  {row['recall']:.4f}  "
-            f"{row['hmean']:.4f}{mark}"
-        )
+        print("  ".join([f"{row['checkpoint']:<{width}}", f"{epoch:>5}", *cells]) + mark)
     with write_aside(work_dir / "scores.csv") as aside, aside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["checkpoint", "epoch", *SCORES], extrasaction="ignore")
+        writer = csv.DictWriter(file, ["checkpoint", "epoch", *task.scores], extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
-    _plot([row for row in rows if row["epoch"] is not None], work_dir / "scores.png")
+    _plot([row for row in rows if row["epoch"] is not None], task.scores, work_dir / "scores.png")
     print(f"\n{work_dir / 'scores.csv'}   {work_dir / 'scores.png'}", file=sys.stderr)
 
 
-def _plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _plot(rows: Sequence[Mapping[str, Any]], scores: Sequence[str], path: Path) -> None:
     from matplotlib.figure import Figure  # slow to import, and only needed here
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="epoch", ylim=(0, 1))
-    for name in SCORES:
-        axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker="o", label=name)
+    for name in scores:
+        values = [np.nan if row[name] is None else row[name] for row in rows]
+        axes.plot([row["epoch"] for row in rows], values, marker="o", label=name)
     axes.legend()
     axes.grid(alpha=0.3)
     with write_aside(path) as aside:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -27,11 +27,15 @@ class Validation(Callback):
     Args:
         measure: takes (trainer, detector), returns the summary of the evaluation protocol. None: no measurements.
         interval: in epochs; 0 for the last epoch only.
+        scores: what of the summary is kept.
     """
 
-    def __init__(self, measure: Callable[[L.Trainer, Any], Mapping[str, Any]] | None, interval: int) -> None:
+    def __init__(
+        self, measure: Callable[[L.Trainer, Any], Mapping[str, Any]] | None, interval: int, scores: Sequence[str]
+    ) -> None:
         self.measure = measure
         self.interval = interval
+        self.scores = scores
         self.latest: tuple[int, dict[str, float]] | None = None  # epoch (from 1), scores
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -44,7 +48,7 @@ class Validation(Callback):
         student.eval()
         summary = self.measure(trainer, student)
         module.learner.train()
-        scores = {key: float(summary[key]) for key in ("precision", "recall", "hmean")}
+        scores = {key: float(summary[key]) for key in self.scores if summary[key] is not None}
         self.latest = (epoch, scores)
         module.log_dict({f"val/{key}": value for key, value in scores.items()}, rank_zero_only=True)
         if trainer.is_global_zero:
@@ -60,15 +64,25 @@ class Checkpoints(Callback):
         config: of the run, stored in every checkpoint.
         settings: the train_cfg section.
         validation: whose scores decide which epoch is the best.
+        headline: the score that does.
+        classes: stored in every checkpoint of an object detector.
     """
 
     def __init__(
-        self, folder: Path, config: Mapping[str, Any], settings: TrainSettings, validation: Validation
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        settings: TrainSettings,
+        validation: Validation,
+        headline: str,
+        classes: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.config = config
         self.settings = settings
         self.validation = validation
+        self.headline = headline
+        self.classes = classes
         self.best = -1.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -85,13 +99,13 @@ class Checkpoints(Callback):
         whole = trainer.global_step >= epoch * module.steps_per_epoch  # --max-steps can end a run within an epoch
         if whole and epoch % self.settings.save_interval == 0:
             names.append(f"checkpoint_{epoch}ep.pth.tar")
-        if scores and scores["hmean"] > self.best:
-            self.best = scores["hmean"]
+        if scores.get(self.headline, -1.0) > self.best:
+            self.best = scores[self.headline]
             names.append("checkpoint_best.pth.tar")
         if trainer.is_global_zero:
             state = module.learner.student_state_dict()
             for name in names:
-                save_checkpoint(self.folder / name, state, self.config, epoch - (not whole), scores)
+                save_checkpoint(self.folder / name, state, self.config, epoch - (not whole), scores, self.classes)
         if whole:
             # Every process takes part in saving; the first one writes.
             first = trainer.is_global_zero

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.files import git_revision, write_aside
+from engine.tasks import TASKS
 from errors import InputError
 from models import build_detector
 from models.weights import load_strict, read_checkpoint, state_dict_of
@@ -21,14 +22,20 @@ def save_checkpoint(
     config: Mapping[str, Any],
     epoch: int,
     metrics: Mapping[str, float],
+    classes: Sequence[str] = (),
 ) -> None:
-    """Writes aside, then renames: a file under its final name is always whole."""
+    """Writes aside, then renames: a file under its final name is always whole.
+
+    Args:
+        classes: names of what an object detector was trained on, in the order of its labels.
+    """
     content = {
         "state_dict": dict(state),
         "config": config,
         "git_revision": git_revision(),
         "epoch": epoch,
         "metrics": dict(metrics),
+        **({"classes": list(classes)} if classes else {}),
     }
     with write_aside(path) as aside:
         torch.save(content, aside)
@@ -40,7 +47,7 @@ def new_detector(model: Mapping[str, Any], pretrained: bool = True) -> nn.Module
     try:
         detector = build_detector({**model, "backbone": backbone})
         with torch.no_grad():  # parts that do not fit each other show here, not hours later
-            detector.eval()(torch.zeros(1, 3, 64, 64))
+            TASKS[detector.task].try_out(detector.eval())
     except (RuntimeError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
         raise InputError(f"section 'model' cannot be built: {' '.join(str(error).split())}") from error
     return detector.train()

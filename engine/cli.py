@@ -79,7 +79,7 @@ def _one_line(error: InputError) -> str:
 
 def _quiet_training_library() -> None:
     """Leaves out what the training library says to its developers, and advertisements."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "faster_coco_eval"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in ("LeafSpec", "does not have many workers", "in eval mode at the start", "Checkpoint directory"):
         warnings.filterwarnings("ignore", message=f".*{message}.*")

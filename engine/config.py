@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import Registry
+from torch import nn
 
-from dataset import PARSERS, TestTransform, TrainTransform
 from distillation import LEARNERS
-from engine.settings import TestSettings, TrainSettings
+from engine.checks import check_names, check_settings, check_typed, nearest
+from engine.settings import TrainSettings
+from engine.task import Task
+from engine.tasks import task_of
 from errors import InputError
-from models import LOSSES, MODELS
+from models import MODELS
 
-_PLAIN = {int, float, str, bool, NoneType}
 SECTIONS = ("model", "loss", "data", "train_cfg", "test_cfg", "distiller")
 _DATA_KEYS = ("batch_size", "num_workers", "root", "train", "test")
-_FROM_ENGINE = {"student", "loss", "root"}  # handed over by the engine, not by a config
 
 
 def load_config(path: str | Path, options: Sequence[str] = ()) -> Config:
@@ -34,7 +32,7 @@ def load_config(path: str | Path, options: Sequence[str] = ()) -> Config:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such config file{_nearest(str(path), map(str, Path('config').rglob('*.py')))}")
+        raise InputError(f"{path}: no such config file{nearest(str(path), map(str, Path('config').rglob('*.py')))}")
     try:
         cfg = Config.fromfile(str(path))
     except Exception as error:  # a config is arbitrary Python: whatever it raises is the user's to mend
@@ -55,69 +53,64 @@ def load_config(path: str | Path, options: Sequence[str] = ()) -> Config:
 
 def check_config(cfg: Mapping[str, Any]) -> None:
     """Checks all keys and type names of a config; InputError names the first that is wrong."""
-    _check_names("", cfg, SECTIONS)
-    for section in ("model", "loss", "data"):
+    check_names("", cfg, SECTIONS)
+    for section in ("model", "data"):
         if section not in cfg:
             raise InputError(f"section '{section}' is missing")
-    _check_type("model", cfg["model"], MODELS)
-    _check_names("model", cfg["model"], {"type", *_parameters(MODELS.get(cfg["model"]["type"]))})
-    _check_values("model", cfg["model"], MODELS.get(cfg["model"]["type"]))
-    for part in ("backbone", "neck", "head"):
-        _check_typed(f"model.{part}", cfg["model"].get(part), MODELS)
-    for part in ("transformer", "adapter"):
-        if cfg["model"].get(part) is not None:
-            _check_typed(f"model.{part}", cfg["model"][part], MODELS)
-    _check_typed("loss", cfg["loss"], LOSSES)
-    _check_names("data", cfg["data"], _DATA_KEYS)
-    if not isinstance(cfg["data"].get("root"), str):
-        raise InputError(f"data.root={cfg['data'].get('root')!r}: expected the path of a folder")
-    for key, least in (("batch_size", 1), ("num_workers", 0)):
-        value = cfg["data"].get(key, least)
-        if type(value) is not int or value < least:
-            raise InputError(f"data.{key}={value!r}: expected a whole number, {least} or more")
-    for split, transform in (("train", TrainTransform), ("test", TestTransform)):
-        if split not in cfg["data"]:
-            if split == "test":  # a config that only trains
-                continue
-            raise InputError(f"data.{split} is missing")
-        part = cfg["data"][split]
-        _check_type(f"data.{split}", part, PARSERS)
-        known = _parameters(PARSERS.get(part["type"])) | _parameters(transform)
-        _check_names(f"data.{split}", part, {"type", "root", *known})
-        _check_values(f"data.{split}", part, transform)
+    check_typed("model", cfg["model"], MODELS)
+    kind = MODELS.get(cfg["model"]["type"])
+    for name, parameter in inspect.signature(kind, eval_str=True).parameters.items():
+        part = cfg["model"].get(name)
+        is_part = parameter.annotation in (nn.Module, nn.Module | None)
+        if is_part and (part is not None or parameter.default is parameter.empty):
+            check_typed(f"model.{name}", part, MODELS)
+    task = task_of(cfg)
+    task.check(cfg)
+    _check_data(cfg["data"], task)
     train_settings(cfg)
     test_settings(cfg)
     if "distiller" in cfg:
-        distiller = cfg["distiller"]
-        _check_typed("distiller", distiller, LEARNERS)
-        teachers = distiller.get("teachers")
-        if not isinstance(teachers, Sequence) or not teachers:
-            raise InputError("distiller.teachers: expected a list of dict(config=..., checkpoint=...)")
-        for i, teacher in enumerate(teachers):
-            _check_names(f"distiller.teachers.{i}", teacher, ("config", "checkpoint"))
-            for key in ("config", "checkpoint"):
-                if not isinstance(teacher.get(key), str):
-                    raise InputError(f"distiller.teachers.{i}.{key}={teacher.get(key)!r}: expected a path")
+        _check_distiller(cfg["distiller"])
+
+
+def _check_data(data: Any, task: Task) -> None:
+    check_names("data", data, _DATA_KEYS)
+    if not isinstance(data.get("root"), str):
+        raise InputError(f"data.root={data.get('root')!r}: expected the path of a folder")
+    for key, least in (("batch_size", 1), ("num_workers", 0)):
+        value = data.get(key, least)
+        if type(value) is not int or value < least:
+            raise InputError(f"data.{key}={value!r}: expected a whole number, {least} or more")
+    if "train" not in data:
+        raise InputError("data.train is missing")
+    for split in ("train", "test"):  # a config without data.test only trains
+        if split in data:
+            task.check_split(f"data.{split}", data[split], training=split == "train")
+
+
+def _check_distiller(distiller: Any) -> None:
+    check_typed("distiller", distiller, LEARNERS)
+    teachers = distiller.get("teachers")
+    if not isinstance(teachers, Sequence) or not teachers:
+        raise InputError("distiller.teachers: expected a list of dict(config=..., checkpoint=...)")
+    for i, teacher in enumerate(teachers):
+        check_names(f"distiller.teachers.{i}", teacher, ("config", "checkpoint", "centers"))
+        for key in ("config", "checkpoint"):
+            if not isinstance(teacher.get(key), str):
+                raise InputError(f"distiller.teachers.{i}.{key}={teacher.get(key)!r}: expected a path")
 
 
 def train_settings(cfg: Mapping[str, Any]) -> TrainSettings:
     """The checked `train_cfg` section."""
-    return _settings("train_cfg", cfg, TrainSettings)
+    return check_settings("train_cfg", cfg, TrainSettings)
 
 
-def test_settings(cfg: Mapping[str, Any]) -> TestSettings:
-    """The checked `test_cfg` section."""
-    return _settings("test_cfg", cfg, TestSettings)
+def test_settings(cfg: Mapping[str, Any]) -> Any:
+    """The checked `test_cfg` section, of the kind that the task of the model asks for."""
+    return check_settings("test_cfg", cfg, task_of(cfg).settings)
 
 
 test_settings.__test__ = False  # not a test case, whatever pytest makes of the name
-
-
-def _settings(section: str, cfg: Mapping[str, Any], kind: Callable) -> Any:
-    values = cfg.get(section, {})
-    _check_names(section, values, _parameters(kind))
-    _check_values(section, values, kind)
-    return kind(**values)
 
 
 def _parse_option(option: str) -> tuple[str, Any]:
@@ -138,54 +131,7 @@ def _check_option_path(cfg: Any, key: str) -> None:
         known = list(map(str, range(len(at)))) if isinstance(at, list) else list(at) + list(SECTIONS) * (depth == 0)
         if name not in known:
             where = ".".join(parents[: depth + 1])
-            raise InputError(f"--cfg-options {key}: the config has no '{where}'{_nearest(name, known)}")
+            raise InputError(f"--cfg-options {key}: the config has no '{where}'{nearest(name, known)}")
         at = at[int(name)] if isinstance(at, list) else at.get(name, {})
         if not isinstance(at, (Mapping, list)):
             raise InputError(f"--cfg-options {key}: '{'.'.join(parents[: depth + 1])}' is a value, not a section")
-
-
-def _check_typed(path: str, part: Any, registry: Registry) -> None:
-    _check_type(path, part, registry)
-    _check_names(path, part, {"type", *_parameters(registry.get(part["type"]))})
-    _check_values(path, part, registry.get(part["type"]))
-
-
-def _check_type(path: str, part: Any, registry: Registry) -> None:
-    if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
-        raise InputError(f"{path}: expected a dict with a 'type'")
-    if part["type"] not in registry.module_dict:
-        known = sorted(registry.module_dict)
-        raise InputError(
-            f"{path}.type='{part['type']}': unknown{_nearest(part['type'], known)}, known: {', '.join(known)}"
-        )
-
-
-def _check_names(path: str, part: Any, known: Iterable[str]) -> None:
-    if not isinstance(part, Mapping):
-        raise InputError(f"{path}: expected a dict, got {part!r}")
-    known = sorted(known)
-    for key in part:
-        if key not in known:
-            where = f"{path}.{key}" if path else key
-            raise InputError(f"unknown key '{where}'{_nearest(key, known)}, known: {', '.join(known)}")
-
-
-def _check_values(path: str, part: Mapping[str, Any], kind: Callable) -> None:
-    """Values of parameters that are annotated as numbers, strings, flags or None must be such."""
-    for name, parameter in inspect.signature(kind, eval_str=True).parameters.items():
-        expected = get_args(parameter.annotation) or (parameter.annotation,)
-        if name not in part or not set(expected) <= _PLAIN:
-            continue
-        given = {int, float} if type(part[name]) is int else {type(part[name])}
-        if not given & set(expected):
-            what = " or ".join("None" if t is NoneType else t.__name__ for t in expected)
-            raise InputError(f"{path}.{name}={part[name]!r}: expected {what}")
-
-
-def _parameters(kind: Callable) -> set[str]:
-    return set(inspect.signature(kind).parameters) - _FROM_ENGINE
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""

@@ -8,15 +8,17 @@ from typing import Any
 import lightning as L
 from torch.utils.data import DataLoader
 
-from dataset import EpochSampler, build_dataset, collate
+from dataset import EpochSampler
 from engine.inference import worker_count
+from engine.task import Task
 from errors import InputError
 
 
-class TextDataModule(L.LightningDataModule):
+class DataModule(L.LightningDataModule):
     """The training split, shared out among the processes.
 
     Args:
+        task: whose data these are.
         data: the `data` section; `batch_size` counts the images of all processes together.
         seed: of order and augmentation.
         parts: into how many parts an epoch is cut.
@@ -26,16 +28,17 @@ class TextDataModule(L.LightningDataModule):
         InputError: the batch cannot be shared out evenly, or the data are missing.
     """
 
-    def __init__(self, data: Mapping[str, Any], seed: int, parts: int, world_size: int) -> None:
+    def __init__(self, task: Task, data: Mapping[str, Any], seed: int, parts: int, world_size: int) -> None:
         super().__init__()
         batch_size = data.get("batch_size")
         if not isinstance(batch_size, int) or batch_size < 1 or batch_size % world_size:
             raise InputError(f"data.batch_size={batch_size!r}: expected a positive multiple of {world_size} processes")
+        self.task = task
         self.world_size = world_size
         self.seed = seed
         self.parts = parts
         self.workers = worker_count(data, world_size)
-        self.dataset = build_dataset(data["train"], data["root"], training=True, seed=seed)
+        self.dataset = task.train_set(data, seed)
         self.share = len(self._sampler(rank=0))
         self.batch_size = min(batch_size // world_size, self.share)  # a set smaller than one batch is taken whole
 
@@ -52,7 +55,7 @@ class TextDataModule(L.LightningDataModule):
             self.dataset,
             self.batch_size,
             sampler=self._sampler(self.trainer.global_rank if self.trainer else 0),
-            collate_fn=collate,
+            collate_fn=self.task.collate,
             drop_last=True,
             num_workers=self.workers,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",

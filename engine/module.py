@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from distillation import Learner
-from engine.schedule import multistep, poly
+from engine.schedule import multistep, poly, warm_up
 from engine.settings import TrainSettings
 from errors import InputError
 
@@ -66,8 +66,10 @@ class TrainingModule(L.LightningModule):
         """Factor on the initial learning rate after `step` optimiser steps."""
         steps = self.settings.parts * self.steps_per_epoch
         if self.settings.schedule == "polylr":
-            return poly(step, self.settings.epoch * steps)
-        return multistep(step, [epoch * steps for epoch in self.settings.schedule])
+            factor = poly(step, self.settings.epoch * steps)
+        else:
+            factor = multistep(step, [epoch * steps for epoch in self.settings.schedule])
+        return factor * warm_up(step, self.settings.warmup)
 
     # Teachers come from their own checkpoints; the file to resume from holds what training changes.
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -10,6 +10,11 @@ def poly(step: int, total: int, power: float = 0.9) -> float:
     return (1 - min(step, total) / total) ** power
 
 
+def warm_up(step: int, length: int, start: float = 1e-3) -> float:
+    """Factor on the rate of a schedule: linear from `start` to 1 over the first `length` iterations."""
+    return 1.0 if step >= length else start + (1 - start) * step / length
+
+
 def multistep(step: int, milestones: Sequence[int], gamma: float = 0.1) -> float:
     """Factor on the initial rate: gamma for every milestone (in iterations) that has been reached."""
     return gamma ** sum(step >= milestone for milestone in milestones)

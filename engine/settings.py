@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.checks import one_of
 from errors import InputError
 from eval import PROTOCOLS
-
-
-def _one_of(key: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise InputError(f"{key}={value!r}: expected one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True)
@@ -24,6 +20,8 @@ class TrainSettings:
             measurements, the epoch in messages) then happens every part, so that a crash costs a part and no more.
         lr: initial learning rate.
         schedule: 'polylr' (power 0.9, per iteration, over the whole run), or the epochs at which lr is divided by 10.
+        warmup: iterations over which lr grows linearly from a thousandth of it.
+        clip_grad: largest L2 norm of all gradients together; None for no limit.
         optimizer: 'Adam' or 'SGD' (momentum, weight_decay).
         pretrain: a checkpoint to start from; weights that do not match are left out and listed.
         val_interval: epochs between measurements on the test split; 0 for none before the end.
@@ -36,6 +34,8 @@ class TrainSettings:
     parts: int = 1
     lr: float = 1e-3
     schedule: str | Sequence[int] = "polylr"
+    warmup: int = 0
+    clip_grad: float | None = None
     optimizer: str = "Adam"
     momentum: float = 0.99
     weight_decay: float = 0.0
@@ -46,9 +46,9 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("train_cfg.optimizer", self.optimizer, ("Adam", "SGD"))
+        one_of("train_cfg.optimizer", self.optimizer, ("Adam", "SGD"))
         if isinstance(self.schedule, str):
-            _one_of("train_cfg.schedule", self.schedule, ("polylr",))
+            one_of("train_cfg.schedule", self.schedule, ("polylr",))
         elif not isinstance(self.schedule, Sequence) or not all(type(epoch) is int for epoch in self.schedule):
             raise InputError(f"train_cfg.schedule={self.schedule!r}: expected 'polylr' or a list of epochs")
         for key, least in (
@@ -58,11 +58,14 @@ class TrainSettings:
             ("save_interval", 1),
             ("val_interval", 0),
             ("seed", 0),
+            ("warmup", 0),
         ):
             if getattr(self, key) < least:
                 raise InputError(f"train_cfg.{key}={getattr(self, key)}: expected {least} or more")
         if self.lr <= 0:
             raise InputError(f"train_cfg.lr={self.lr}: expected a number above 0")
+        if self.clip_grad is not None and self.clip_grad <= 0:
+            raise InputError(f"train_cfg.clip_grad={self.clip_grad}: expected a number above 0, or None")
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,9 @@ class TestSettings:
     __test__ = False  # not a test case, whatever pytest makes of the name
 
     def __post_init__(self) -> None:
-        _one_of("test_cfg.protocol", self.protocol, PROTOCOLS)
+        one_of("test_cfg.protocol", self.protocol, PROTOCOLS)
         if self.variant is not None:
-            _one_of("test_cfg.variant", self.variant, PROTOCOLS[self.protocol].variants)
-        _one_of(f"test_cfg.bbox_type for {self.protocol}", self.bbox_type, PROTOCOLS[self.protocol].bbox_types)
+            one_of("test_cfg.variant", self.variant, PROTOCOLS[self.protocol].variants)
+        one_of(f"test_cfg.bbox_type for {self.protocol}", self.bbox_type, PROTOCOLS[self.protocol].bbox_types)
         if not 0 <= self.min_score <= 1:
             raise InputError(f"test_cfg.min_score={self.min_score!r}: expected a number from 0 to 1")

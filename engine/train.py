@@ -16,16 +16,16 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from mmengine.config import Config
 
-from distillation import LEARNERS, Learner, Supervised
+from distillation import LEARNERS, Learner, load_centers
 from engine.callbacks import RESUME_FILE, Checkpoints, Validation, progress
 from engine.checkpoint import new_detector
 from engine.cli import PRECISIONS, check_counts, check_precision, resolve_device
 from engine.config import load_config, test_settings, train_settings
-from engine.data import TextDataModule
-from engine.inference import predict, score, test_set
+from engine.data import DataModule
 from engine.module import TrainingModule
+from engine.tasks import task_of
 from errors import InputError
-from models import LOSSES
+from models import LOSSES, TextDetector
 from models.weights import load_matching, read_checkpoint, read_weights, state_dict_of
 
 logger = logging.getLogger(__name__)
@@ -40,11 +40,13 @@ def build_learner(cfg: Config) -> Learner:
     pretrain = train_settings(cfg).pretrain
     if pretrain:
         load_matching(student, read_weights(pretrain), source=pretrain)
-    loss = LOSSES.build(cfg.loss)
+    loss = LOSSES.build(cfg.loss) if "loss" in cfg else None
     if "distiller" not in cfg:
-        return Supervised(student, loss)
+        return task_of(cfg).supervised(student, loss)
     options = {k: v for k, v in cfg.distiller.items() if k not in ("type", "teachers")}
-    teachers = [_teacher(**teacher) for teacher in cfg.distiller.teachers]
+    teachers = [_teacher(teacher.config, teacher.checkpoint) for teacher in cfg.distiller.teachers]
+    if centers := [load_centers(teacher.centers) for teacher in cfg.distiller.teachers if teacher.get("centers")]:
+        options["centers"] = centers
     return LEARNERS.get(cfg.distiller.type)(student, loss, teachers, **options)
 
 
@@ -78,10 +80,13 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
     settings = train_settings(cfg)
     folder = Path(args.work_dir or Path("work_dirs") / name)
     L.seed_everything(settings.seed, verbose=False)
-    data = TextDataModule(cfg.data, settings.seed, settings.parts, args.devices)
+    task = task_of(cfg)
+    data = DataModule(task, cfg.data, settings.seed, settings.parts, args.devices)
     steps = math.ceil(data.batches_per_epoch / settings.grad_accumulation)
     module = TrainingModule(build_learner(cfg), settings, steps)
-    validation = Validation(_measure(cfg, args.precision, folder), settings.val_interval)
+    classes = getattr(data.dataset, "classes", ())
+    validation = Validation(_measure(cfg, args.precision, folder), settings.val_interval, task.scores)
+    checkpoints = Checkpoints(folder, cfg.to_dict(), settings, validation, task.headline, classes)
     resume = _resume_point(folder, args.resume, cfg, module)
     csv_log = CSVLogger(folder, name="logs")
     trainer = L.Trainer(
@@ -91,9 +96,10 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
         precision=PRECISIONS[args.precision],
         max_epochs=settings.epoch * settings.parts,
         max_steps=args.max_steps,
+        gradient_clip_val=settings.clip_grad,
         accumulate_grad_batches=settings.grad_accumulation,
         logger=[csv_log, TensorBoardLogger(folder, name="logs", version=csv_log.version)],
-        callbacks=[validation, Checkpoints(folder, cfg.to_dict(), settings, validation), progress()],
+        callbacks=[validation, checkpoints, progress()],
         log_every_n_steps=min(10, steps),
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
@@ -112,6 +118,8 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
 
 
 def _check_kernels(detector: torch.nn.Module, cfg: Config) -> None:
+    if not isinstance(detector, TextDetector):
+        return
     predicted, drawn = detector.head.maps.count("kernel"), (cfg.data.train.get("kernel_num") or 2) - 1
     if predicted != drawn:
         raise InputError(
@@ -128,18 +136,18 @@ def _measure(cfg: Config, precision: str, folder: Path) -> Any:
     if cfg.data.get("test") is None:
         logger.info("no data.test: nothing is measured during training")
         return None
-    settings = test_settings(cfg)
-    dataset = test_set(cfg.data, settings)
+    task, settings = task_of(cfg), test_settings(cfg)
+    dataset = task.test_set(cfg.data, settings)
 
     def measure(trainer: L.Trainer, detector: torch.nn.Module) -> Mapping[str, Any]:
         own = range(trainer.global_rank, len(dataset), trainer.world_size)
-        found = predict(detector, dataset, settings, trainer.strategy.root_device, precision, own)
+        found = task.predict(detector, dataset, settings, trainer.strategy.root_device, precision, own)
         parts = [found]
         if trainer.world_size > 1:
             parts = [None] * trainer.world_size
             torch.distributed.all_gather_object(parts, found)
         results = {key: value for part in parts for key, value in part.items()}
-        summary = score(results, dataset, settings, folder / "val_results") if trainer.is_global_zero else None
+        summary = task.score(results, dataset, settings, folder / "val_results") if trainer.is_global_zero else None
         return trainer.strategy.broadcast(summary)
 
     return measure

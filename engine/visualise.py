@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from dataset import TextRecord, read_image
+from dataset import DetectionRecord, TextRecord, read_image
 from dataset.targets import Targets
 from dataset.transforms import MEAN, STD
 from engine.files import write_aside
 from errors import InputError
+from eval.coco import decode_mask
 from post_processing import Detection
 
 GROUND_TRUTH, IGNORED, DETECTED = (0, 200, 0), (160, 160, 160), (230, 40, 40)  # RGB
+SHOWN = 0.3  # least score of a box that is drawn
 LARGEST_KERNEL, SMALLEST_KERNEL = (255, 220, 0), (230, 40, 40)
 
 
@@ -69,6 +72,35 @@ def save_pictures(folder: str | Path, records: Sequence[TextRecord], results: di
         if record.name in results:
             picture = draw(read_image(record.image_path), record, results[record.name])
             save_picture(Path(folder) / f"{record.name}.jpg", picture)
+
+
+def save_boxes(
+    folder: Path, records: Sequence[DetectionRecord], results: Mapping[int, Mapping[str, Any]], classes: Sequence[str]
+) -> None:
+    """Writes FOLDER/NAME.jpg with boxes (ground truth green, found red with class and score) and outlines of masks."""
+    for record in records:
+        picture = read_image(record.image_path)
+        thickness = max(1, round(min(picture.shape[:2]) / 320))
+        found = results[record.image_id]
+        for encoding, score in zip(found.get("segmentations", []), found["scores"]):
+            if score < SHOWN:
+                continue
+            contours, _ = cv2.findContours(decode_mask(encoding), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+            cv2.drawContours(picture, contours, -1, DETECTED, thickness)
+        for box in record.boxes:
+            _outline(picture, _corners(box), GROUND_TRUTH, thickness)
+        for box, label, score in zip(found["boxes"], found["labels"], found["scores"]):
+            if score < SHOWN:
+                continue
+            _outline(picture, _corners(box), DETECTED, thickness)
+            text = f"{classes[label - 1]} {score:.2f}"
+            corner = np.rint(box[:2]).astype(int).tolist()
+            cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thickness, DETECTED, thickness)
+        save_picture(folder / f"{record.name}.jpg", picture)
+
+
+def _corners(box: np.ndarray) -> np.ndarray:
+    return box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:

@@ -29,6 +29,7 @@ class TextDetector(nn.Module):
             keeping them: less memory, more time, the same result.
     """
 
+    task = "text"
     stride = 32
 
     def __init__(
@@ -64,7 +65,7 @@ class TextDetector(nn.Module):
         return DetectorOutput(tuple(pyramid), fused, self.head(fused))
 
 
-def build_detector(model: Mapping[str, Any]) -> nn.Module:
+def build_text_detector(model: Mapping[str, Any]) -> nn.Module:
     """Builds the `model` section of a config, part by part.
 
     A neck or head without `in_channels` takes them from the part before it.

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dataset import build_dataset, normalise
 from dataset.targets import Targets, make_targets
 from engine.config import load_config
-from engine.data import TextDataModule
+from engine.data import DataModule
+from engine.tasks import task_of
 from engine.visualise import (
     GROUND_TRUTH,
     IGNORED,
@@ -176,7 +177,7 @@ def test_report_counts():
 
 def test_samples_are_those_that_training_takes(configs):
     cfg = load_config(configs["student"])
-    data = TextDataModule(cfg.data, seed=3, parts=1, world_size=1)
+    data = DataModule(task_of(cfg), cfg.data, seed=3, parts=1, world_size=1)
     loader = data.train_dataloader()
     loader.sampler.set_epoch(2)
     dataset = build_dataset(cfg.data.train, cfg.data.root, training=True, seed=3)

@@ -1,4 +1,5 @@
 from models.backbone.resnet import ResNet
 from models.backbone.timm_backbone import TimmBackbone
+from models.backbone.torchvision_resnet import TorchvisionResNet
 
-__all__ = ["ResNet", "TimmBackbone"]
+__all__ = ["ResNet", "TimmBackbone", "TorchvisionResNet"]

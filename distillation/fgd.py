@@ -1,0 +1,55 @@
+"""FGD: focal and global knowledge distillation for detectors (Yang et al., CVPR 2022), with one teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distillation.base import LEARNERS, Distiller, StepResult
+from distillation.fgd_terms import PyramidTerms, box_masks
+from errors import InputError
+
+
+@LEARNERS.register_module()
+class FGDDistiller(Distiller):
+    """A detector with an ordinary feature pyramid learns from the pyramid of one teacher.
+
+    Args:
+        student, teachers: see Distiller; one teacher. Both are detectors that return their features (models.RCNN).
+        loss: unused, a detector computes its own.
+        channels: of the pyramids.
+        temperature, alpha, beta, gamma, lambda_: see fgd_terms.FGDTerms; the defaults are those of the paper.
+
+    Raises:
+        InputError: more than one teacher, or pyramids that differ.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        loss: nn.Module | None,
+        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        channels: int = 256,
+        temperature: float = 0.5,
+        alpha: float = 1e-3,
+        beta: float = 5e-4,
+        gamma: float = 5e-4,
+        lambda_: float = 5e-6,
+    ) -> None:
+        super().__init__(student, loss, teachers)
+        if len(teachers) != 1:
+            raise InputError(f"distiller: FGDDistiller takes one teacher, {len(teachers)} given")
+        self.terms = PyramidTerms(
+            channels, temperature=temperature, alpha=alpha, beta=beta, gamma=gamma, lambda_=lambda_
+        )
+
+    def forward(self, batch: Any) -> StepResult:
+        with torch.no_grad():
+            taught = self.teachers[0](batch.images, batch.sizes).branches[0]
+        learnt = self.student(batch.images, batch.sizes, batch.targets)
+        masks = box_masks([target["boxes"] for target in batch.targets], taught)
+        terms = self.terms(learnt.branches[0], taught, masks)
+        return StepResult({**learnt.losses, **{f"fgd_{name}": value for name, value in terms.items()}})

@@ -1,0 +1,142 @@
+"""The loss terms of FGD: focal and global knowledge distillation for detectors (Yang et al., CVPR 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from distillation.masks import background_mask, foreground_mask
+from errors import InputError
+from models.neck.fpn import STRIDES
+
+LEVEL_STRIDES = STRIDES[:4]  # P2 to P5 are distilled
+
+Masks = Mapping[str, Tensor]
+
+
+def spatial_attention(features: Tensor, temperature: float) -> Tensor:
+    """Where a map (B, C, H, W) is strong: (B, H, W), with a mean of 1. H·W·softmax over pixels of mean_c|F| / T."""
+    strength = features.abs().mean(1)  # (B, H, W)
+    return strength[0].numel() * (strength.flatten(1) / temperature).softmax(1).view_as(strength)
+
+
+def channel_attention(features: Tensor, temperature: float) -> Tensor:
+    """Which channels of a map (B, C, H, W) are strong: (B, C), with a mean of 1. C·softmax of mean_hw|F| / T."""
+    return features.shape[1] * (features.abs().mean((2, 3)) / temperature).softmax(1)
+
+
+class GlobalContext(nn.Module):
+    """Adds to every pixel a transform of the attention-pooled map (GcNet, Cao et al., 2019); begins as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.attention = nn.Conv2d(channels, 1, 1)
+        self.transform = nn.Sequential(
+            nn.Conv2d(channels, channels // 2, 1),
+            nn.LayerNorm([channels // 2, 1, 1]),
+            nn.ReLU(),
+            nn.Conv2d(channels // 2, channels, 1),
+        )
+        nn.init.kaiming_normal_(self.attention.weight)
+        nn.init.zeros_(self.attention.bias)
+        nn.init.zeros_(self.transform[-1].weight)
+        nn.init.zeros_(self.transform[-1].bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        weights = self.attention(features).flatten(2).softmax(2)  # (B, 1, HW)
+        context = features.flatten(2) @ weights.transpose(1, 2)  # (B, C, 1)
+        return features + self.transform(context[..., None])
+
+
+class FGDTerms(nn.Module):
+    """The terms of one pyramid level.
+
+    Args:
+        channels: of the maps.
+        temperature: of both attentions.
+        alpha, beta: weights of the foreground and of the background term.
+        gamma: weight of the attention term.
+        lambda_: weight of the relation term.
+        object_weight: weight of the object term, which multi-neck distillation adds.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        temperature: float = 0.5,
+        alpha: float = 1e-3,
+        beta: float = 5e-4,
+        gamma: float = 5e-4,
+        lambda_: float = 5e-6,
+        object_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.weights = dict(foreground=alpha, background=beta, object=object_weight, attention=gamma, relation=lambda_)
+        self.student_context = GlobalContext(channels)
+        self.teacher_context = GlobalContext(channels)
+
+    def forward(self, student: Tensor, teacher: Tensor, masks: Masks) -> dict[str, Tensor]:
+        """Weighted losses, each divided by the number of images.
+
+        Args:
+            student, teacher: (B, C, H, W).
+            masks: `foreground`, `background` and, if wanted, `object`, each (B, H, W). Each makes a term
+                Σ (√(A_s·A_c·M)·(T − S))², with the attentions A of the teacher.
+
+        Returns:
+            A scalar for every mask, `attention` and `relation`.
+        """
+        pixels, channels = self._attentions(teacher)
+        student_pixels, student_channels = self._attentions(student)
+        # The root and the square cancel out, and the channels are summed once for all masks.
+        error = pixels * torch.einsum("bc,bchw->bhw", channels, (teacher - student).square())
+        sums = {name: (error * mask).sum() for name, mask in masks.items()}
+        sums["attention"] = (student_channels - channels).abs().sum() + (student_pixels - pixels).abs().sum()
+        sums["relation"] = (self.student_context(student) - self.teacher_context(teacher)).square().sum()
+        return {name: self.weights[name] / len(student) * value for name, value in sums.items()}
+
+    def _attentions(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return spatial_attention(features, self.temperature), channel_attention(features, self.temperature)
+
+
+class PyramidTerms(nn.Module):
+    """The sums of the FGD terms over P2 to P5, in float32 at any precision of the networks.
+
+    Args:
+        channels, options: of FGDTerms.
+    """
+
+    def __init__(self, channels: int, **options: float) -> None:
+        super().__init__()
+        self.channels = channels
+        self.levels = nn.ModuleList(FGDTerms(channels, **options) for _ in LEVEL_STRIDES)
+
+    def forward(
+        self, student: Sequence[Tensor], teacher: Sequence[Tensor], masks: Sequence[Masks]
+    ) -> dict[str, Tensor]:
+        """Losses by name, from the maps and the masks of each level.
+
+        Raises:
+            InputError: maps whose shape differs, or of other than the expected channels.
+        """
+        for number, (learnt, taught) in enumerate(zip(student, teacher), 2):
+            if learnt.shape != taught.shape or learnt.shape[1] != self.channels:
+                raise InputError(
+                    f"distiller: P{number} of the student is {tuple(learnt.shape[1:])}, of the teacher "
+                    f"{tuple(taught.shape[1:])}, distiller.channels={self.channels}; all must have the same"
+                )
+        with torch.autocast(student[0].device.type, enabled=False):
+            levels = [
+                terms(learnt.float(), taught.float(), weights)
+                for terms, learnt, taught, weights in zip(self.levels, student, teacher, masks)
+            ]
+        return {name: torch.stack([level[name] for level in levels]).sum() for name in levels[0]}
+
+
+def box_masks(boxes: Sequence[Tensor], levels: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+    """`foreground` and `background` masks of each level, from the ground-truth boxes (B times (n, 4)) of a batch."""
+    masks = [foreground_mask(boxes, level.shape[-2:], stride) for level, stride in zip(levels, LEVEL_STRIDES)]
+    return [{"foreground": mask, "background": background_mask(mask)} for mask in masks]

@@ -1,0 +1,84 @@
+"""Checks of the sections of a config; each names what is wrong in one line, with the nearest valid name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+from mmengine.registry import Registry
+
+from errors import InputError
+
+_PLAIN = {int, float, str, bool, NoneType}
+_FROM_ENGINE = {"student", "loss", "root", "transform", "seed"}  # handed over by the engine, not by a config
+
+
+def check_typed(path: str, part: Any, registry: Registry) -> None:
+    """A section built from a registry: its type, its keys and its plain values."""
+    check_type(path, part, registry.module_dict)
+    kind = registry.get(part["type"])
+    check_names(path, part, {"type", *parameters(kind)})
+    check_values(path, part, kind)
+
+
+def check_type(path: str, part: Any, known: Iterable[str]) -> None:
+    """Whether `type` of a section is one of the known names."""
+    if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
+        raise InputError(f"{path}: expected a dict with a 'type'")
+    known = sorted(known)
+    if part["type"] not in known:
+        raise InputError(
+            f"{path}.type='{part['type']}': unknown{nearest(part['type'], known)}, known: {', '.join(known)}"
+        )
+
+
+def check_names(path: str, part: Any, known: Iterable[str]) -> None:
+    """Whether all keys of a section are known."""
+    if not isinstance(part, Mapping):
+        raise InputError(f"{path}: expected a dict, got {part!r}")
+    known = sorted(known)
+    for key in part:
+        if key not in known:
+            where = f"{path}.{key}" if path else key
+            raise InputError(f"unknown key '{where}'{nearest(key, known)}, known: {', '.join(known)}")
+
+
+def check_values(path: str, part: Mapping[str, Any], kind: Callable) -> None:
+    """Values of parameters that are annotated as numbers, strings, flags or None must be such."""
+    for name, parameter in inspect.signature(kind, eval_str=True).parameters.items():
+        annotation = parameter.annotation
+        expected = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+        if name not in part or not all(option in _PLAIN for option in expected):
+            continue
+        given = {int, float} if type(part[name]) is int else {type(part[name])}
+        if not given & set(expected):
+            what = " or ".join("None" if t is NoneType else t.__name__ for t in expected)
+            raise InputError(f"{path}.{name}={part[name]!r}: expected {what}")
+
+
+def check_settings(section: str, cfg: Mapping[str, Any], kind: Callable) -> Any:
+    """The object that a section with fixed keys, such as `train_cfg`, stands for."""
+    values = cfg.get(section, {})
+    check_names(section, values, parameters(kind))
+    check_values(section, values, kind)
+    return kind(**values)
+
+
+def one_of(key: str, value: str, allowed: Iterable[str]) -> None:
+    """Whether a value is one of a few."""
+    if value not in allowed:
+        raise InputError(f"{key}={value!r}: expected one of {', '.join(allowed)}")
+
+
+def parameters(kind: Callable) -> set[str]:
+    """Names that a config may give to a class."""
+    return set(inspect.signature(kind).parameters) - _FROM_ENGINE
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """'; did you mean ...?', or nothing."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
