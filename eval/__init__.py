@@ -1,32 +1,53 @@
 """Scores of text detectors, one module a protocol. ``python -m eval PROTOCOL --gt .. --pred ..`` runs one."""
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from errors import InputError
-from eval import ctw1500, formats
+from eval import ctw1500, icdar2015, msra_td500, total_text
+from eval.formats import GroundTruth, GroundTruthFormat, ResultFormat
+from eval.scorer import Scorer
 
 
 class Protocol(NamedTuple):
-    """What scoring a benchmark takes. The first variant is the benchmark's official rule and the default."""
+    """What scoring a benchmark takes.
 
-    scorer: Callable[[str], Any]  # takes the variant; has update(image_id, gt, predictions) and summary()
-    variants: tuple[str, ...]
-    read_ground_truth: Callable[[str | Path], Mapping[str, Any]]
-    read_results: Callable[[str | Path], Mapping[str, Any]]
-    write_results: Callable[[str | Path, Mapping[str, Any]], None]
+    Attributes:
+        scorer: takes the variant; has update(image_id, ground truth, predictions, ignored) and summary().
+        ground_truth: its ground truth files.
+        results: its result files.
+        bbox_types: the shapes of detections that these can hold, the usual one first: 'poly' (outer contour) or
+            'rect' (minimum-area rectangle).
+    """
+
+    scorer: type[Scorer]
+    ground_truth: GroundTruthFormat
+    results: ResultFormat
+    bbox_types: tuple[str, ...]
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The first is the benchmark's official rule and the default."""
+        return self.scorer.variants
+
+    def read_ground_truth(self, path: str | Path) -> dict[str, GroundTruth]:
+        """Image id -> ground truth, from a folder or zip.
+
+        Raises:
+            InputError: nothing to read, or a file that cannot be read.
+        """
+        return self.ground_truth.read(path)
 
 
 PROTOCOLS = {
-    "ctw1500": Protocol(
-        ctw1500.CTW1500,
-        ctw1500.VARIANTS,
-        formats.read_ctw1500_ground_truth,
-        formats.read_ctw1500_results,
-        formats.write_ctw1500_results,
-    ),
+    "ctw1500": Protocol(ctw1500.CTW1500, ctw1500.GROUND_TRUTH, ctw1500.RESULTS, ("poly", "rect")),
+    "total_text": Protocol(total_text.TotalText, total_text.GROUND_TRUTH, total_text.RESULTS, ("poly", "rect")),
+    "icdar2015": Protocol(icdar2015.ICDAR2015, icdar2015.GROUND_TRUTH, icdar2015.RESULTS, ("rect",)),
+    "msra_td500": Protocol(msra_td500.MSRATD500, msra_td500.GROUND_TRUTH, msra_td500.RESULTS, ("rect", "poly")),
 }
 
 
@@ -43,18 +64,19 @@ def _rules(protocol: str) -> Protocol:
     return PROTOCOLS[protocol]
 
 
-def write_results(protocol: str, path: str | Path, results: Mapping[str, Any]) -> None:
+def write_results(protocol: str, path: str | Path, results: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Write detections in the format in which a benchmark takes them.
 
     Args:
         protocol: a key of ``PROTOCOLS``.
-        path: the result folder; an earlier one is replaced once all is written.
-        results: image id -> (n, 2) polygons, x and y in pixels of the original image.
+        path: a zip if it ends in ``.zip``, else a folder; an earlier one is replaced once all is written.
+        results: image id -> (points, 2) polygons, x and y in pixels of the original image.
 
     Raises:
         InputError: an unknown protocol, or a place that cannot be written.
+        ValueError: polygons that the format cannot hold, such as other than 4 points for ICDAR2015.
     """
-    _rules(protocol).write_results(path, results)
+    _rules(protocol).results.write(path, results)
 
 
 def evaluate(
@@ -69,12 +91,13 @@ def evaluate(
     Args:
         protocol: a key of ``PROTOCOLS``.
         gt_path: folder or zip of ground truth files.
-        pred_path: folder or zip of result files, named as the ground truth files.
+        pred_path: folder or zip of result files.
         variant: a rule the protocol knows; None takes the official one.
         only: the images to score, where that is not all that have ground truth.
 
     Returns:
-        At least ``protocol``, ``variant``, ``precision``, ``recall``, ``hmean`` (0 to 1) and ``per_image``.
+        At least ``protocol``, ``variant``, ``precision``, ``recall``, ``hmean`` (0 to 1) and ``per_image``. Where a
+        protocol lets one prediction find several texts, precision can pass 1: see docs/evaluation.md.
 
     Raises:
         InputError: an unknown name, a missing folder, a file that cannot be read or that has no ground truth.
@@ -83,15 +106,15 @@ def evaluate(
     variant = variant or rules.variants[0]
     if variant not in rules.variants:
         raise _refuse(f"{protocol}: variant", variant, rules.variants)
-    ground_truth = rules.read_ground_truth(gt_path)
-    results = rules.read_results(pred_path)
+    ground_truth = rules.ground_truth.read(gt_path)
+    results = rules.results.read(pred_path)
     strangers = [name for name in results if name not in ground_truth]
     if strangers:
         more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
-        raise InputError(f"{pred_path}: {strangers[0]}.txt{more} without ground truth of that name in {gt_path}")
+        name = rules.results.file_name(strangers[0])
+        raise InputError(f"{pred_path}: {name}{more} without ground truth of that name in {gt_path}")
     scorer = rules.scorer(variant)
-    for image_id, polygons in ground_truth.items():
-        if only is not None and image_id not in only:
-            continue
-        scorer.update(image_id, polygons, results.get(image_id))
+    for image_id, truth in ground_truth.items():
+        if only is None or image_id in only:
+            scorer.update(image_id, truth.polygons, results.get(image_id), truth.ignored)
     return scorer.summary()

@@ -1,6 +1,7 @@
 """Precision, recall and their harmonic mean, for one image and pooled over all."""
 
-from dataclasses import dataclass
+import operator
+from dataclasses import asdict, astuple, dataclass
 
 
 def ratio(part: float, whole: float) -> float:
@@ -12,29 +13,29 @@ def ratio(part: float, whole: float) -> float:
 class Counts:
     """What was found in one image or in several.
 
-    ``true_positives`` counts predictions; a protocol that credits recall otherwise keeps its own type.
+    Attributes:
+        ground_truth: texts to find.
+        predictions: detections that are judged.
+        true_positives: what was found, each worth 1 to precision and to recall.
     """
 
     ground_truth: int = 0
     predictions: int = 0
     true_positives: int = 0
 
+    @property
+    def precision(self) -> float:
+        return ratio(self.true_positives, self.predictions)
+
+    @property
+    def recall(self) -> float:
+        return ratio(self.true_positives, self.ground_truth)
+
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.ground_truth + other.ground_truth,
-            self.predictions + other.predictions,
-            self.true_positives + other.true_positives,
-        )
+        return type(self)(*map(operator.add, astuple(self), astuple(other)))
 
     def as_dict(self) -> dict[str, float]:
-        """The scores, 0 to 1, and the counts. A ratio of nothing is 0, even with nothing to find."""
-        precision = ratio(self.true_positives, self.predictions)
-        recall = ratio(self.true_positives, self.ground_truth)
-        return {
-            "precision": precision,
-            "recall": recall,
-            "hmean": ratio(2 * precision * recall, precision + recall),
-            "ground_truth": self.ground_truth,
-            "predictions": self.predictions,
-            "true_positives": self.true_positives,
-        }
+        """The scores and the counts. A ratio of nothing is 0, even with nothing to find."""
+        precision, recall = self.precision, self.recall
+        hmean = ratio(2 * precision * recall, precision + recall)
+        return {"precision": precision, "recall": recall, "hmean": hmean, **asdict(self)}

@@ -1,4 +1,4 @@
-"""Text files out of a folder or a zip, and results written aside before they take their final name."""
+"""Files out of a folder or a zip, and files written aside before they take their final name."""
 
 import contextlib
 import json
@@ -6,60 +6,97 @@ import os
 import shutil
 import uuid
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from errors import InputError
 
 
-def read_texts(path: str | Path, what: str) -> dict[str, tuple[str, str]]:
-    """The ``.txt`` files of a folder (not below it) or of a zip (at any depth); others are passed over.
+class FileNames(NamedTuple):
+    """How files are named after images: prefix, the image's name, one of the suffixes."""
+
+    prefix: str
+    suffixes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(f"{self.prefix}*{suffix}" for suffix in self.suffixes)
+
+    def image_id(self, name: str) -> str:
+        """The image's name in a file name; empty if the file is not named so."""
+        suffix = next((suffix for suffix in self.suffixes if name.endswith(suffix)), None)
+        return name[len(self.prefix) : -len(suffix)] if suffix and name.startswith(self.prefix) else ""
+
+
+def read_files(path: str | Path, what: str, names: FileNames) -> dict[str, tuple[str, bytes]]:
+    """One file an image, out of a folder (not below it) or a zip (at any depth).
+
+    A folder may hold files of other suffixes, a zip may not. Hidden files are passed over.
 
     Args:
         path: folder or zip.
-        what: what it should hold, for messages, e.g. "ground truth".
+        what: what it should hold, for messages, e.g. "CTW1500 ground truth".
+        names: how the files are named.
 
     Returns:
-        file name without ``.txt`` -> (where it was read, its text), sorted by name.
+        image id -> (where it was read, its content), sorted by image id.
 
     Raises:
-        InputError: nothing there, no ``.txt`` file, text that is not UTF-8, a zip that is damaged or has
-            entries that lead outside it or bear one name twice.
+        InputError: nothing there, a file that is not named so, two files of one image, a file that cannot be
+            read, a zip that is damaged, encrypted or has entries that lead outside it.
     """
     path = Path(path)
     if path.is_dir():
-        found = {file.stem: (str(file), file.read_bytes()) for file in path.glob("[!.]*.txt") if file.is_file()}
+        entries = _folder_entries(path, names)
     elif path.is_file():
-        found = _read_zip(path, what)
+        entries = _zip_entries(path, what)
     else:
-        raise InputError(f"{path}: no {what} here: give a folder or a .zip of .txt files")
-    if not found:
-        raise InputError(f"{path}: holds no .txt file: expected {what}, one file an image")
-    return {name: (where, _decode(where, raw)) for name, (where, raw) in sorted(found.items())}
-
-
-def _read_zip(path: Path, what: str) -> dict[str, tuple[str, bytes]]:
+        raise InputError(f"{path}: no {what} here: give a folder or a .zip of {names} files")
     found: dict[str, tuple[str, bytes]] = {}
+    for name, where, raw in entries:
+        image_id = names.image_id(name)
+        if not image_id:
+            raise InputError(f"{where}: is no file of {what}, which are named {names}: rename or remove it")
+        if image_id in found:
+            raise InputError(f"{where}: is the second file of image {image_id!r}: keep one for each image")
+        found[image_id] = where, raw
+    if not found:
+        raise InputError(f"{path}: holds no {names} file: expected {what}, one file an image")
+    return dict(sorted(found.items()))
+
+
+def _folder_entries(path: Path, names: FileNames) -> Iterator[tuple[str, str, bytes]]:
+    try:
+        for file in sorted(path.iterdir()):
+            if not file.name.startswith(".") and file.suffix in names.suffixes and file.is_file():
+                yield file.name, str(file), file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+def _zip_entries(path: Path, what: str) -> Iterator[tuple[str, str, bytes]]:
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 inside = PureWindowsPath(entry.filename)  # knows both kinds of slashes, and drives
                 if inside.anchor or ".." in inside.parts:
                     raise InputError(f"{path}: entry {entry.filename!r} leads outside the folder: pack it anew")
-                hidden = inside.parts[:1] == ("__MACOSX",) or inside.name.startswith(".")
-                if entry.is_dir() or inside.suffix != ".txt" or hidden:
-                    continue
-                if inside.stem in found:
-                    raise InputError(f"{path}: two entries are named {inside.name}: keep one for each image")
-                found[inside.stem] = (f"{path}/{inside.as_posix()}", archive.read(entry))
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # damaged or encrypted
-        raise InputError(f"{path}: cannot be read as a .zip of {what}: {error}") from error
-    return found
+                hidden = "__MACOSX" in inside.parts or any(part.startswith(".") for part in inside.parts)
+                if not entry.is_dir() and not hidden:
+                    yield inside.name, f"{path}/{inside.as_posix()}", archive.read(entry)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged or encrypted file makes the reader raise nearly anything
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as a .zip of {what}: {reason}: pack it anew") from error
 
 
-def _decode(where: str, raw: bytes) -> str:
+def decode(raw: bytes, where: str) -> str:
+    """UTF-8 text, with or without byte-order mark.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -80,9 +117,7 @@ def write_folder(folder: str | Path, texts: Mapping[str, str]) -> None:
     if folder.exists():
         if not folder.is_dir():
             raise InputError(f"{folder}: is a file: name a folder for the results")
-        foreign = next((f for f in sorted(folder.iterdir()) if f.suffix != ".txt" or not f.is_file()), None)
-        if foreign is not None:
-            raise InputError(f"{folder}: holds {foreign.name}, which is no result file: name another folder")
+        _refuse_foreign(folder, [f.name if f.is_file() else f"{f.name}/" for f in folder.iterdir()])
     target = folder.resolve()  # a link keeps pointing at the folder
     aside = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:8]}")
     old = target.with_name(f".{target.name}.old-{uuid.uuid4().hex[:8]}")
@@ -105,17 +140,50 @@ def write_folder(folder: str | Path, texts: Mapping[str, str]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _refuse_foreign(place: Path, names: list[str]) -> None:
+    foreign = next((name for name in sorted(names) if not name.endswith(".txt")), None)
+    if foreign is not None:
+        raise InputError(f"{place}: holds {foreign}, which is no result file: name another place for the results")
+
+
+def write_zip(path: str | Path, texts: Mapping[str, str]) -> None:
+    """Write a zip of files, complete or not at all; an earlier zip of ``.txt`` files is replaced.
+
+    Args:
+        path: the zip; missing parent folders are made.
+        texts: file name -> text.
+
+    Raises:
+        InputError: ``path`` is something else than a zip of ``.txt`` files, or cannot be written.
+    """
+    path = Path(path)
+    if path.exists():
+        if not zipfile.is_zipfile(path):
+            raise InputError(f"{path}: is no .zip of results: name another place for the results")
+        with zipfile.ZipFile(path) as earlier:
+            _refuse_foreign(path, earlier.namelist())
+    with _written_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in texts.items():
+            archive.writestr(name, text)
+
+
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file aside, then rename it.
 
     Raises:
         InputError: the place cannot be written.
     """
-    path = Path(path)
+    with _written_aside(Path(path)) as aside:
+        aside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _written_aside(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` for a file that becomes it at the end, or vanishes if anything is raised."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        yield aside
         os.replace(aside, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,121 +1,136 @@
-"""The benchmarks' text formats: ground truth and results, to and from lists of polygons."""
+"""The benchmarks' files: ground truth in, results in and out."""
 
-import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from annotations import Instance
+from annotations.fields import numbered_lines, parse_numbers
 from errors import InputError
-from eval.files import read_texts, write_folder
-
-CTW1500_POINTS = 14
+from eval.files import FileNames, decode, read_files, write_folder, write_zip
 
 
-def parse_numbers(fields: Sequence[str], where: str) -> np.ndarray:
-    """(n,) float64 out of text fields.
+class GroundTruth(NamedTuple):
+    """The text of one image.
 
-    Raises:
-        InputError: a field that is no finite number; the message starts with ``where`` (file and line).
+    Attributes:
+        polygons: n arrays (points, 2), x and y in pixels, in file order.
+        ignored: (n,) bool, those that the protocol treats apart.
     """
-    values = []
-    for position, field in enumerate(fields, start=1):
-        try:
-            values.append(float(field))
-        except ValueError:
-            values.append(math.nan)
-        if not math.isfinite(values[-1]):
-            hint = " (no comma at the end of a line)" if position == len(fields) and not field.strip() else ""
-            raise InputError(f"{where}: field {position} must be a number, found {field.strip()!r}{hint}")
-    return np.array(values)
+
+    polygons: list[np.ndarray]
+    ignored: np.ndarray
 
 
-def _lines(where: str, text: str) -> list[tuple[str, str]]:
-    """(file and line number, line) of the lines that are not blank."""
-    return [(f"{where}:{n}", line) for n, line in enumerate(text.splitlines(), start=1) if line.strip()]
+@dataclass(frozen=True)
+class GroundTruthFormat:
+    """Ground truth files of a benchmark, one an image.
 
-
-def parse_ctw1500_ground_truth(text: str, where: str) -> list[np.ndarray]:
-    """(14, 2) polygons, x and y in pixels, of a CTW1500 curve label file.
-
-    A line holds xmin, ymin, xmax, ymax and 14 pairs x, y relative to (xmin, ymin); further fields are passed
-    over.
-
-    Raises:
-        InputError: too few fields or no numbers, with file and line.
+    Attributes:
+        benchmark: its name, for messages.
+        parsers: suffix -> parser of `annotations`; it takes bytes for ``.mat``, else text.
+        ignored: which instances the protocol treats apart.
+        prefix: what stands before the image's name in a file name.
     """
-    expected = 4 + 2 * CTW1500_POINTS
-    polygons = []
-    for place, line in _lines(where, text):
-        fields = line.split(",")
-        if len(fields) < expected:
-            raise InputError(
-                f"{place}: a CTW1500 label has at least {expected} numbers, found {len(fields)} fields "
-                "(scores are taken on the published labels, with points relative to the box)"
-            )
-        numbers = parse_numbers(fields[:expected], place)
-        polygons.append(numbers[4:].reshape(-1, 2) + numbers[:2])
-    return polygons
+
+    benchmark: str
+    parsers: Mapping[str, Callable[..., list[Instance]]]
+    ignored: Callable[[Instance], bool]
+    prefix: str = ""
+
+    def read(self, path: str | Path) -> dict[str, GroundTruth]:
+        """Image id -> ground truth, sorted by name, from a folder or a zip.
+
+        Raises:
+            InputError: nothing to read, or a file that cannot be read.
+        """
+        files = read_files(path, f"{self.benchmark} ground truth", FileNames(self.prefix, tuple(self.parsers)))
+        return {image_id: self._parse(raw, where) for image_id, (where, raw) in files.items()}
+
+    def _parse(self, raw: bytes, where: str) -> GroundTruth:
+        suffix = PurePath(where).suffix
+        instances = self.parsers[suffix](raw if suffix == ".mat" else decode(raw, where), where)
+        ignored = np.array([self.ignored(instance) for instance in instances], dtype=bool)
+        return GroundTruth([instance.polygon for instance in instances], ignored)
 
 
-def parse_ctw1500_result(text: str, where: str) -> list[np.ndarray]:
-    """(n, 2) polygons, x and y in pixels, of a CTW1500 result file, whose lines hold y, x, y, x, ...
+@dataclass(frozen=True)
+class ResultFormat:
+    """Result files of a benchmark: one ``.txt`` an image, a line of coordinates an instance.
 
-    Raises:
-        InputError: an odd count or no numbers, with file and line.
+    Attributes:
+        benchmark: its name, for messages.
+        prefix: what stands before the image's name in a file name.
+        order: of the coordinates of a point.
+        separator: between numbers when written; a comma, with or without spaces, when read.
+        points: how many an instance has; None for any number.
     """
-    polygons = []
-    for place, line in _lines(where, text):
-        numbers = parse_numbers(line.split(","), place)
-        if len(numbers) % 2:
-            raise InputError(f"{place}: a result line holds pairs y,x, found {len(numbers)} numbers")
-        polygons.append(numbers.reshape(-1, 2)[:, ::-1])
-    return polygons
 
+    benchmark: str
+    prefix: str = ""
+    order: Literal["xy", "yx"] = "xy"
+    separator: str = ","
+    points: int | None = None
 
-def read_ctw1500_ground_truth(path: str | Path) -> dict[str, list[np.ndarray]]:
-    """Image id (file name without ``.txt``) -> (14, 2) polygons, from a folder or zip of label files.
+    def file_name(self, image_id: str) -> str:
+        return f"{self.prefix}{image_id}.txt"
 
-    Raises:
-        InputError: nothing to read, or a line that cannot be read.
-    """
-    texts = read_texts(path, "CTW1500 ground truth")
-    return {name: parse_ctw1500_ground_truth(text, where) for name, (where, text) in texts.items()}
+    def read(self, path: str | Path) -> dict[str, list[np.ndarray]]:
+        """Image id -> (points, 2) polygons, x and y in pixels, in file order, from a folder or a zip.
 
+        Raises:
+            InputError: nothing to read, or a line that cannot be read.
+        """
+        files = read_files(path, f"{self.benchmark} results", FileNames(self.prefix, (".txt",)))
+        return {image_id: self.parse(decode(raw, where), where) for image_id, (where, raw) in files.items()}
 
-def read_ctw1500_results(path: str | Path) -> dict[str, list[np.ndarray]]:
-    """Image id -> (n, 2) polygons in file order, from a folder or zip of result files.
+    def parse(self, text: str, where: str) -> list[np.ndarray]:
+        """The (points, 2) polygons, x and y in pixels, of one file.
 
-    Raises:
-        InputError: nothing to read, or a line that cannot be read.
-    """
-    texts = read_texts(path, "CTW1500 results")
-    return {name: parse_ctw1500_result(text, where) for name, (where, text) in texts.items()}
+        Raises:
+            InputError: a wrong count of numbers, or something else than numbers, with file, line and field.
+        """
+        pair = ",".join(self.order)
+        expected = f"{self.benchmark} result: {pair} of {self.points or 'any number of'} points, no comma at the end"
+        polygons = []
+        for place, line in numbered_lines(text, where):
+            fields = line.split(",")
+            if len(fields) % 2 or (self.points and len(fields) != 2 * self.points):
+                count = 2 * self.points if self.points else "an even number of"
+                raise InputError(f"{place}: {len(fields)} fields where {count} numbers are expected ({expected})")
+            points = parse_numbers(fields, len(fields), expected, place).reshape(-1, 2)
+            polygons.append(points if self.order == "xy" else points[:, ::-1])
+        return polygons
 
+    def write(self, path: str | Path, results: Mapping[str, Sequence[np.ndarray]]) -> None:
+        """Write all results, complete or not at all, as lines of rounded pixels.
 
-def write_ctw1500_results(folder: str | Path, results: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Write a result folder: one ``.txt`` an image, a line y,x,y,x,... of rounded pixels an instance.
+        An image without detections gets an empty file. Earlier results in that place are replaced.
 
-    An image without detections gets an empty file. An earlier result folder is replaced once all is written.
+        Args:
+            path: a zip if it ends in ``.zip``, else a folder.
+            results: image id -> (points, 2) polygons, x and y in pixels.
 
-    Args:
-        folder: the result folder.
-        results: image id -> (n, 2) polygons, x and y in pixels.
+        Raises:
+            InputError: the place cannot be taken.
+            ValueError: an image id that is no file name, or a polygon that is not finite or has another shape.
+        """
+        texts = {}
+        for image_id, polygons in results.items():
+            if not image_id or Path(image_id).name != image_id:
+                raise ValueError(f"image id {image_id!r} cannot be a file name")
+            texts[self.file_name(image_id)] = "".join(self._line(image_id, polygon) for polygon in polygons)
+        write = write_zip if Path(path).suffix.lower() == ".zip" else write_folder
+        write(path, texts)
 
-    Raises:
-        InputError: the folder cannot be taken.
-        ValueError: an image id that is no file name, or a polygon that is not (n, 2) and finite.
-    """
-    texts = {}
-    for image_id, polygons in results.items():
-        if not image_id or Path(image_id).name != image_id:
-            raise ValueError(f"image id {image_id!r} cannot be a file name")
-        texts[f"{image_id}.txt"] = "".join(_ctw1500_line(image_id, polygon) for polygon in polygons)
-    write_folder(folder, texts)
-
-
-def _ctw1500_line(image_id: str, polygon: np.ndarray) -> str:
-    points = np.asarray(polygon, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not np.isfinite(points).all():
-        raise ValueError(f"image {image_id!r}: a polygon must be (n, 2) and finite, got shape {points.shape}")
-    return ",".join(str(int(v)) for v in np.rint(points[:, ::-1]).ravel()) + "\n"
+    def _line(self, image_id: str, polygon: np.ndarray) -> str:
+        points = np.asarray(polygon, dtype=np.float64)
+        fits = points.ndim == 2 and points.shape[1] == 2 and len(points) > 0
+        if not fits or len(points) != (self.points or len(points)) or not np.isfinite(points).all():
+            wanted = f"({self.points or 'points'}, 2)"
+            raise ValueError(f"image {image_id!r}: a polygon must be {wanted} and finite, got shape {points.shape}")
+        ordered = points if self.order == "xy" else points[:, ::-1]
+        return self.separator.join(str(int(v)) for v in np.rint(ordered).ravel()) + "\n"

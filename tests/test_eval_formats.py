@@ -1,240 +1,208 @@
-"""Ground truth and result files, the evaluation command line, and what they say about mistakes."""
+"""Ground truth and result files of each benchmark: what they hold, and what is said about mistakes in them."""
 
-import json
-import subprocess
-import sys
-import zipfile
+import io
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 
+from annotations import Instance, total_text
 from errors import InputError
-from eval import evaluate, formats
-from eval.__main__ import main
-from eval.formats import read_ctw1500_ground_truth, read_ctw1500_results, write_ctw1500_results
+from eval import PROTOCOLS, evaluate, write_results
 
-ROOT = Path(__file__).resolve().parent.parent
-OFFSETS = [(i * 5, 0) for i in range(7)] + [(i * 5, 20) for i in range(6, -1, -1)]
-LABEL = ",".join(map(str, [100, 50, 130, 70, *np.ravel(OFFSETS)]))
-RESULT = "50,100,50,130,70,130,70,100"
-RECTANGLE = [[100, 50], [130, 50], [130, 70], [100, 70]]
+SQUARE = np.array([[100, 50], [130, 50], [130, 70], [100, 70]], dtype=float)
+STEPS = [(i * 5, 0) for i in range(7)] + [(i * 5, 20) for i in range(6, -1, -1)]
+BAND = SQUARE[0] + STEPS  # (14, 2), the same square
+OFFSETS = ",".join(f"{v:g}" for v in (BAND - SQUARE[0]).ravel())
+ABSOLUTE = ",".join(f"{v:g}" for v in BAND.ravel())
 
 
-@pytest.fixture
-def data(tmp_path):
-    """Ground truth of two images, one text each, and a result file for the first."""
-    for folder in ("gt", "pred"):
-        (tmp_path / folder).mkdir()
-    for name in ("1001", "1002"):
-        (tmp_path / "gt" / f"{name}.txt").write_text(LABEL + "\n")
-    (tmp_path / "pred" / "1001.txt").write_text(RESULT + "\n")
-    return tmp_path
+def mat(*rows):
+    """A Total-Text .mat file of rows (polygon, transcription, orientation)."""
+    cells = np.empty((len(rows), 6), dtype=object)
+    for i, (polygon, transcription, orientation) in enumerate(rows):
+        x, y = np.asarray(polygon).astype(np.int16).T[:, None]
+        cells[i] = ["x:", x, "y:", y, transcription, orientation]
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"polygt": cells})
+    return file.getvalue()
 
 
-def zip_up(target, entries):
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, text in entries:
-            archive.writestr(name, text)
-    return target
+def plain(*rows):
+    return total_text.write_text(Instance(*row[:1], "", *row[1:]) for row in rows).encode()
 
 
-def test_ground_truth_is_relative_to_the_corner_and_may_end_in_extra_fields():
-    polygons = formats.parse_ctw1500_ground_truth(f"{LABEL}\n\n{LABEL},a word, with commas\r\n  \n", "x.txt")
-    assert len(polygons) == 2
-    for polygon in polygons:
-        np.testing.assert_array_equal(polygon, np.array(OFFSETS) + np.array([100, 50]))
+TOTAL_TEXT = [(SQUARE, "word", "c"), (BAND, "#", "c"), (SQUARE, "word", "#")]
+# name of the file of image 'img_7', its content -> polygons, ignored
+GROUND_TRUTH = {
+    "ctw1500": ("img_7.txt", f"100,50,130,70,{OFFSETS},extra\r\n\r\n".encode(), [BAND], [False]),
+    "ctw1500 absolute": ("img_7.txt", f"{ABSOLUTE},a, b\n{ABSOLUTE},###\n".encode(), [BAND, BAND], [False, False]),
+    "total_text": ("poly_gt_img_7.mat", mat(*TOTAL_TEXT), [SQUARE, BAND, SQUARE], [False, True, True]),
+    "total_text plain": ("poly_gt_img_7.txt", plain(*TOTAL_TEXT), [SQUARE, BAND, SQUARE], [False, True, True]),
+    "icdar2015": (
+        "gt_img_7.txt",
+        b"\xef\xbb\xbf100,50,130,50,130,70,100,70,a, b\r\n100,50,130,50,130,70,100,70,###\r\n",
+        [SQUARE, SQUARE],
+        [False, True],
+    ),
+    "msra_td500": ("img_7.gt", b"0 0 100 50 30 20 0.0\n1 1 100 50 30 20 0\n", [SQUARE, SQUARE], [False, True]),
+}
+RESULTS = {
+    "ctw1500": ("img_7.txt", "50,100,50,130,70,130,70,100\n"),
+    "total_text": ("img_7.txt", "50,100,50,130,70,130,70,100\n"),
+    "icdar2015": ("res_img_7.txt", "100,50,130,50,130,70,100,70\n"),
+    "msra_td500": ("img_7.txt", "100, 50, 130, 50, 130, 70, 100, 70\n"),
+}
 
 
-def test_results_are_y_then_x_with_any_number_of_points():
-    polygons = formats.parse_ctw1500_result(f"{RESULT}\n\n1,2,3,4,5.5,6\n", "x.txt")
-    assert [p.tolist() for p in polygons] == [RECTANGLE, [[2, 1], [4, 3], [6, 5.5]]]
-    assert formats.parse_ctw1500_result("", "x.txt") == []
+@pytest.mark.parametrize("case", GROUND_TRUTH)
+def test_ground_truth(case, tmp_path):
+    name, content, polygons, ignored = GROUND_TRUTH[case]
+    (tmp_path / name).write_bytes(content)
+    read = PROTOCOLS[case.split()[0]].read_ground_truth(tmp_path)
+    assert list(read) == ["img_7"] and read["img_7"].ignored.tolist() == ignored
+    np.testing.assert_equal([p.tolist() for p in read["img_7"].polygons], [p.tolist() for p in polygons])
 
 
-def test_a_byte_order_mark_is_passed_over(data):
-    (data / "pred" / "1001.txt").write_bytes(b"\xef\xbb\xbf" + RESULT.encode() + b"\r\n")
-    assert read_ctw1500_results(data / "pred")["1001"][0].tolist() == RECTANGLE
+def test_both_forms_of_ctw1500_labels_score_alike(tmp_path):
+    (tmp_path / "1.txt").write_text(f"100,50,130,70,{OFFSETS}\n")
+    (tmp_path / "absolute").mkdir()
+    (tmp_path / "absolute" / "1.txt").write_text(f"{ABSOLUTE},###\n")
+    write_results("ctw1500", tmp_path / "pred", {"1": [SQUARE]})
+    published, absolute = (evaluate("ctw1500", gt, tmp_path / "pred") for gt in (tmp_path, tmp_path / "absolute"))
+    assert published == absolute and published["hmean"] == 1
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("1,2,3,4,5", "holds pairs y,x, found 5 numbers"),
-        ("1,2,x,4,5,6", "field 3 must be a number, found 'x'"),
-        ("1,2,3,4,5,6,", "field 7 must be a number.*no comma at the end"),
-        ("1,2,nan,4,5,6", "field 3 must be a number"),
-        ("1,2,3,inf,5,6", "field 4 must be a number"),
-    ],
-)
-def test_a_bad_result_line_is_named(data, line, words):
-    (data / "pred" / "1001.txt").write_text(f"{RESULT}\n\n{line}\n")
-    with pytest.raises(InputError, match=rf"1001\.txt:3: .*{words}"):
-        read_ctw1500_results(data / "pred")
+@pytest.mark.parametrize("protocol", RESULTS)
+def test_results_are_written_as_the_benchmark_takes_them_and_read_back(protocol, tmp_path):
+    name, line = RESULTS[protocol]
+    rules = PROTOCOLS[protocol].results
+    write_results(protocol, tmp_path / "out", {"img_7": [SQUARE + 0.4, SQUARE - 0.4], "img_8": []})
+    empty = name.replace("7", "8")
+    assert {f.name: f.read_bytes().decode() for f in (tmp_path / "out").iterdir()} == {name: 2 * line, empty: ""}
+    read = rules.read(tmp_path / "out")
+    assert [p.tolist() for p in read["img_7"]] == [SQUARE.tolist()] * 2 and read["img_8"] == []
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("1,2,3,4", "at least 32 numbers, found 4"),
-        (LABEL.replace("50", "abc", 1), "field 2 must be a number"),
-    ],
-)
-def test_a_bad_label_line_is_named(data, line, words):
-    (data / "gt" / "1002.txt").write_text(f"{LABEL}\n{line}\n")
-    with pytest.raises(InputError, match=rf"1002\.txt:2: .*{words}"):
-        read_ctw1500_ground_truth(data / "gt")
+@pytest.mark.parametrize("protocol", RESULTS)
+def test_results_that_others_write(protocol):
+    _, line = RESULTS[protocol]
+    spaced = line.replace(",", " , ").replace("100", "+1e2").replace("50", "50.0")
+    parsed = PROTOCOLS[protocol].results.parse(f"\ufeff{line.strip()}\r\n\n   \n{spaced}", "x.txt")
+    assert [p.tolist() for p in parsed] == [SQUARE.tolist()] * 2
+    assert PROTOCOLS[protocol].results.parse("", "x.txt") == []
 
 
-def test_text_that_is_not_utf8_is_refused(data):
-    (data / "pred" / "1001.txt").write_bytes(b"1,2,\xff\xfe")
-    with pytest.raises(InputError, match=r"1001\.txt: is not UTF-8"):
-        read_ctw1500_results(data / "pred")
+@pytest.mark.parametrize("protocol", ["ctw1500", "total_text", "msra_td500"])
+def test_results_may_have_any_number_of_points(protocol, tmp_path):
+    polygons = [np.array([[1, 2]]), BAND[:3], BAND]
+    write_results(protocol, tmp_path / "out", {"1": polygons})
+    read = PROTOCOLS[protocol].results.read(tmp_path / "out")["1"]
+    assert [p.tolist() for p in read] == [p.tolist() for p in polygons]
 
 
-def test_zips_score_as_folders_do(data):
-    expected = evaluate("ctw1500", data / "gt", data / "pred")
-    gt = zip_up(data / "gt.zip", [("labels/1001.txt", LABEL), ("labels/1002.txt", LABEL), ("read.me", "x")])
-    pred = zip_up(data / "pred.zip", [("1001.txt", RESULT), ("__MACOSX/1001.txt", b"\xff"), ("._1001.txt", "")])
-    assert evaluate("ctw1500", gt, pred) == expected
-    assert (expected["precision"], expected["recall"]) == (1, 0.5)
+@pytest.mark.parametrize("protocol", RESULTS)
+def test_polygons_that_cannot_be_written_are_refused(protocol, tmp_path):
+    wrong = [np.zeros((4, 3)), np.zeros(8), np.full((4, 2), np.nan), np.empty((0, 2)), np.full((4, 2), np.inf)]
+    for polygon in wrong + [BAND] * (protocol == "icdar2015"):
+        with pytest.raises(ValueError, match=rf"image '1': .*got shape {re.escape(str(polygon.shape))}"):
+            write_results(protocol, tmp_path / "out", {"1": [polygon]})
+    for image_id in ("", "a/b", "."):
+        with pytest.raises(ValueError, match="cannot be a file name"):
+            write_results(protocol, tmp_path / "out", {image_id: []})
+    assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["../1001.txt", "/1001.txt", "a/../../1001.txt", "..\\1001.txt", "C:\\1001.txt"])
-def test_a_zip_entry_that_leads_outside_is_refused(tmp_path, name):
-    path = zip_up(tmp_path / "a.zip", [(name, RESULT)])
-    with pytest.raises(InputError, match=r"1001\.txt' leads outside"):
-        read_ctw1500_results(path)
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("other", ["1001.txt", "deeper/1001.txt"])
-def test_a_zip_with_one_name_twice_is_refused(tmp_path, other):
-    path = zip_up(tmp_path / "a.zip", [("1001.txt", RESULT), (other, RESULT)])
-    with pytest.raises(InputError, match=r"two entries are named 1001\.txt"):
-        read_ctw1500_results(path)
-
-
-def test_a_damaged_zip_is_refused(tmp_path):
-    path = tmp_path / "a.zip"
-    path.write_bytes(b"no zip")
-    with pytest.raises(InputError, match=r"a\.zip: cannot be read"):
-        read_ctw1500_results(path)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("1001.txt", RESULT * 50)
-    raw = bytearray(path.read_bytes())
-    raw[45:60] = b"\xff" * 15
-    path.write_bytes(raw)
-    with pytest.raises(InputError, match=r"a\.zip: cannot be read"):
-        read_ctw1500_results(path)
-
-
-def test_nothing_to_read_is_refused(tmp_path):
-    with pytest.raises(InputError, match="nowhere: no CTW1500 ground truth here"):
-        read_ctw1500_ground_truth(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"holds no \.txt file: expected CTW1500 results"):
-        read_ctw1500_results(tmp_path)
-
-
-def test_a_result_without_ground_truth_is_named(data):
-    (data / "pred" / "1003.txt").write_text("")
-    with pytest.raises(InputError, match=r"pred: 1003\.txt without ground truth"):
-        evaluate("ctw1500", data / "gt", data / "pred")
-    (data / "pred" / "1004.txt").write_text("")
-    with pytest.raises(InputError, match=r"1003\.txt and 1 more"):
-        evaluate("ctw1500", data / "gt", data / "pred")
-
-
-def test_written_results_read_back(tmp_path):
-    polygons = [np.array(RECTANGLE) + 0.4, np.array([[1.6, -2.6], [3, 4], [5, 6]], np.float32)]
-    write_ctw1500_results(tmp_path / "deep" / "out", {"1001": polygons, "1002": []})
-    written = sorted((tmp_path / "deep" / "out").iterdir())
-    assert [f.name for f in written] == ["1001.txt", "1002.txt"]
-    assert written[0].read_bytes().decode() == f"{RESULT}\n-3,2,4,3,6,5\n"
-    assert written[1].read_bytes() == b""
-    assert read_ctw1500_results(tmp_path / "deep" / "out")["1001"][1].tolist() == [[2, -3], [3, 4], [5, 6]]
-
-
-def test_a_result_folder_is_replaced_whole_or_not_at_all(tmp_path):
-    out = tmp_path / "out"
-    write_ctw1500_results(out, {"1": [np.array(RECTANGLE)], "2": []})
-    for bad in ({"3": [np.zeros((3, 3))]}, {"3": [np.full((3, 2), np.nan)]}, {"a/b": []}, {"": []}):
-        with pytest.raises(ValueError, match="image"):
-            write_ctw1500_results(out, {"1": []} | bad)
-    with pytest.raises((OSError, ValueError)):
-        write_ctw1500_results(out, {"1": [], "\0": []})  # fails half-way, while writing
-    assert (out / "1.txt").read_text() == RESULT + "\n"
-    write_ctw1500_results(out, {"1": []})
-    assert [f.name for f in out.iterdir()] == ["1.txt"] and (out / "1.txt").read_text() == ""
-    assert [f.name for f in tmp_path.iterdir()] == ["out"]
-
-
-def test_a_folder_that_holds_something_else_is_not_replaced(tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match=r"holds thesis\.tex"):
-        write_ctw1500_results(tmp_path, {"1": []})
-    with pytest.raises(InputError, match="is a file"):
-        write_ctw1500_results(tmp_path / "thesis.tex", {"1": []})
-    with pytest.raises(InputError, match="cannot be written"):
-        write_ctw1500_results(tmp_path / "thesis.tex" / "out", {"1": []})
-    assert (tmp_path / "thesis.tex").exists()
-
-
-def run(*arguments):
-    command = [sys.executable, "-m", "eval", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
-def test_command_line(data):
-    done = run("ctw1500", "--gt", data / "gt", "--pred", data / "pred", "--json", data / "new" / "scores.json")
-    assert done.returncode == 0 and done.stderr == ""
-    header, row, note = done.stdout.splitlines()
-    assert header.split() == ["protocol", "variant", "precision", "recall", "hmean", "images"]
-    assert row.split() == ["ctw1500", "official", "1.0000", "0.5000", "0.6667", "2"]
-    assert note == "1 image(s) without a result file"
-    scores = json.loads((data / "new" / "scores.json").read_text())
-    assert (scores["protocol"], scores["variant"]) == ("ctw1500", "official")
-    assert (scores["precision"], scores["recall"], scores["hmean"]) == (1, 0.5, pytest.approx(2 / 3))
-    assert set(scores["per_image"]) == {"1001", "1002"}
-    assert [f.name for f in (data / "new").iterdir()] == ["scores.json"]
-
-
-def test_command_line_variant(data, capsys):
-    assert main(["ctw1500", "--gt", str(data / "gt"), "--pred", str(data / "pred"), "--variant", "kkdnet"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[1:5] == ["kkdnet", "1.0000", "1.0000", "1.0000"]
-
-
+@pytest.mark.parametrize("protocol", RESULTS)
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"protocol": "ctw150"}, "protocol 'ctw150' is unknown (there is ctw1500): did you mean ctw1500?"),
-        ({"protocol": "zzz"}, "protocol 'zzz' is unknown (there is ctw1500)"),
-        (
-            {"--variant": "kkd"},
-            "ctw1500: variant 'kkd' is unknown (there is official, kkdnet): did you mean kkdnet?",
-        ),
-        ({"--pred": "missing"}, "missing: no CTW1500 results here: give a folder or a .zip of .txt files"),
-        ({"--gt": "missing"}, "missing: no CTW1500 ground truth here: give a folder or a .zip of .txt files"),
+        (lambda fields: [*fields[:3], "x", *fields[4:]], "field 4 is 'x', not a number"),
+        (lambda fields: [*fields[:3], "nan", *fields[4:]], "field 4 is 'nan', not a number"),
+        (lambda fields: ["inf", *fields[1:]], "field 1 is 'inf', not a number"),
+        (lambda fields: ["1_0", *fields[1:]], "field 1 is '1_0', not a number"),
+        (lambda fields: ["1e9", *fields[1:]], "field 1 is '1e9', not a number of pixels"),
+        (lambda fields: [*fields, ""], "9 fields where .* numbers are expected"),
+        (lambda fields: fields[:7], "7 fields where .* numbers are expected"),
+        (lambda fields: [*fields, "0.9"], "9 fields where .* numbers are expected"),  # a score
     ],
 )
-def test_command_line_mistakes_are_one_line(data, capsys, change, words):
-    options = {"--gt": data / "gt", "--pred": data / "pred"} | change
-    protocol = options.pop("protocol", "ctw1500")
-    assert main([protocol, *(str(part) for option in options.items() for part in option)]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == "" and captured.err == f"error: {words}\n"
+def test_a_bad_result_line_is_named(protocol, change, words, tmp_path):
+    name, line = RESULTS[protocol]
+    bad = ",".join(change(line.strip().split(",")))
+    (tmp_path / name).write_text(f"{line}\n{bad}\n")
+    benchmark = PROTOCOLS[protocol].results.benchmark
+    with pytest.raises(
+        InputError, match=rf"{name}, line 3: {words}.*{benchmark} result: .*no comma at the end"
+    ) as error:
+        PROTOCOLS[protocol].results.read(tmp_path)
+    assert "\n" not in str(error.value)
 
 
-def test_command_line_mistakes_end_without_traceback_but_with_one_under_debug(data):
-    arguments = ("ctw1500", "--gt", data / "gt", "--pred", data / "nowhere")
-    done = run(*arguments)
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    debug = run(*arguments, "--debug")
-    assert debug.returncode != 0 and "Traceback" in debug.stderr
+def test_a_result_of_icdar2015_has_four_points(tmp_path):
+    (tmp_path / "res_img_1.txt").write_text("1,2,3,4,5,6,7,8\n1,2,3,4,5,6,7,8,9,10\n")
+    with pytest.raises(
+        InputError, match=r"line 2: 10 fields where 8 numbers are expected \(ICDAR2015 result: x,y of 4"
+    ):
+        PROTOCOLS["icdar2015"].results.read(tmp_path)
 
 
-def test_json_that_cannot_be_written(data, capsys):
-    paths = ["--gt", data / "gt", "--pred", data / "pred", "--json", data / "gt" / "1001.txt" / "scores.json"]
-    assert main(["ctw1500", *map(str, paths)]) == 2
-    assert "scores.json: cannot be written" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("case", "content", "words"),
+    [
+        ("ctw1500", b"1,2,3,4\n", "line 1: 4 fields where 32 numbers are expected"),
+        ("ctw1500", f"100,abc,130,70,{OFFSETS}".encode(), "line 1: field 2 is 'abc'"),
+        ("ctw1500", b"\xff\xfe", "is not UTF-8 text: invalid start byte at byte 0"),
+        ("total_text", b"no mat file", "cannot be read as a MATLAB file"),
+        ("total_text plain", b"x: [[1 2]], y: [[1]], ornt: [u'c'], transcriptions: [u'']", "line 1: 2 x and 1 y"),
+        ("total_text plain", b"\x80", "is not UTF-8"),
+        ("icdar2015", b"1,2,3,4,5,6,7,8,a\n1,2,3,4,5,6,7,a,b", "line 2: field 8 is 'a'"),
+        ("icdar2015", b"1,2,3", "line 1: 3 fields where 8"),
+        ("msra_td500", b"0 0 1 2 3 4", "line 1: 6 fields where 7"),
+        ("msra_td500", b"0 0 1 2 3 4 x", "line 1: field 7 is 'x'"),
+    ],
+)
+def test_a_bad_label_is_named(case, content, words, tmp_path):
+    name = GROUND_TRUTH[case][0]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=rf"{name}[:,] {words}") as error:
+        PROTOCOLS[case.split()[0]].read_ground_truth(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_two_kinds_of_ground_truth_for_one_image_are_refused(tmp_path):
+    (tmp_path / "poly_gt_img1.txt").write_bytes(plain(*TOTAL_TEXT))
+    (tmp_path / "poly_gt_img1.mat").write_bytes(mat(*TOTAL_TEXT))
+    with pytest.raises(InputError, match=r"poly_gt_img1\.txt: is the second file of image 'img1'"):
+        PROTOCOLS["total_text"].read_ground_truth(tmp_path)
+
+
+@pytest.mark.parametrize("protocol", RESULTS)
+def test_results_of_each_benchmark_score(protocol, tmp_path):
+    name, content, *_ = GROUND_TRUTH[protocol]
+    (tmp_path / "gt").mkdir()
+    (tmp_path / "gt" / name).write_bytes(content)
+    for out in ("pred", "pred.zip"):
+        write_results(protocol, tmp_path / out, {"img_7": [SQUARE]})
+        for variant in PROTOCOLS[protocol].variants:
+            summary = evaluate(protocol, tmp_path / "gt", tmp_path / out, variant)
+            expected = 0 if protocol in ("total_text", "icdar2015") else 1  # the square lies in an ignored one too
+            assert (summary["protocol"], summary["variant"], summary["images"]) == (protocol, variant, 1)
+            assert summary["precision"] == summary["per_image"]["img_7"]["precision"]
+            assert summary["recall"] == expected
+
+
+REAL = Path(__file__).resolve().parents[2] / "shared/data/ICDAR2015/Challenge4"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs ICDAR2015")
+@pytest.mark.parametrize("split", ["training", "test"])
+def test_ground_truth_scores_1_against_itself(split, tmp_path):
+    folder = REAL / f"ch4_{split}_localization_transcription_gt"
+    truth = PROTOCOLS["icdar2015"].read_ground_truth(folder)
+    write_results("icdar2015", tmp_path / "pred.zip", {name: image.polygons for name, image in truth.items()})
+    summary = evaluate("icdar2015", folder, tmp_path / "pred.zip")
+    words = sum(len(image.ignored) - int(image.ignored.sum()) for image in truth.values())
+    assert summary["ground_truth"] == words > 0 and summary["hmean"] == pytest.approx(1, abs=0.005)

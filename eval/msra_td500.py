@@ -1,0 +1,30 @@
+"""MSRA-TD500: rotated lines of text, scored by their IoU (Yao et al., CVPR 2012)."""
+
+import numpy as np
+
+from annotations import msra_td500
+from eval.counts import Counts
+from eval.formats import GroundTruthFormat, ResultFormat
+from eval.geometry import Areas
+from eval.scorer import Scorer
+
+MIN_IOU = {"official": 0.5, "kkdnet": 0.45}
+
+GROUND_TRUTH = GroundTruthFormat("MSRA-TD500", {".gt": msra_td500.parse}, ignored=lambda instance: instance.difficult)
+RESULTS = ResultFormat("MSRA-TD500", separator=", ")
+
+
+class MSRATD500(Scorer):
+    """``official``: IoU of 0.5 or more; ``kkdnet``: of 0.45 or more.
+
+    Each ground truth, a difficult one too, is found by the first prediction that overlaps it enough, whatever
+    else that prediction finds. Precision is what was found by the number of predictions, so that it can pass 1
+    where one prediction finds several ground truths. A difficult one that is not found is left out of recall.
+    """
+
+    protocol = "msra_td500"
+    variants = tuple(MIN_IOU)
+
+    def count(self, areas: Areas, ignored: np.ndarray) -> Counts:
+        found = (areas.iou >= MIN_IOU[self.variant]).any(axis=1)
+        return Counts(int((found | ~ignored).sum()), len(areas.predictions), int(found.sum()))

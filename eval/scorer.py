@@ -1,0 +1,91 @@
+"""What all protocols share: images go in one by one, scores pooled over them come out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from eval.counts import Counts
+from eval.geometry import Areas
+
+
+class Scorer(ABC):
+    """Collects the images of a test set and scores them. A protocol adds its names and `count`.
+
+    Args:
+        variant: the rule, one of `variants`; the first is the benchmark's official one.
+
+    Raises:
+        ValueError: another variant.
+    """
+
+    protocol: ClassVar[str]
+    variants: ClassVar[tuple[str, ...]]
+    counts: ClassVar[type[Counts]] = Counts
+
+    def __init__(self, variant: str = "official") -> None:
+        if variant not in self.variants:
+            raise ValueError(f"variant must be one of {', '.join(self.variants)}, got {variant!r}")
+        self.variant = variant
+        self._images: dict[str, Counts] = {}
+        self._without_result: set[str] = set()
+
+    @abstractmethod
+    def count(self, areas: Areas, ignored: np.ndarray) -> Counts:
+        """What was found in one image.
+
+        Args:
+            areas: of its n ground truths and m predictions, both in file order.
+            ignored: (n,) bool, the ground truths that the protocol treats apart.
+        """
+
+    @property
+    def counts_without_result(self) -> bool:
+        """Whether an image that has no result file counts, as one without predictions."""
+        return True
+
+    def update(
+        self,
+        image_id: str,
+        ground_truth: Sequence[np.ndarray],
+        predictions: Sequence[np.ndarray] | None,
+        ignored: Sequence[bool] | None = None,
+    ) -> None:
+        """Score one image.
+
+        Args:
+            image_id: its name; each may come once.
+            ground_truth: (points, 2) polygons, x and y in pixels. One that encloses no area can be found by
+                no prediction, and counts.
+            predictions: the same, in file order, or None when the image has no result file. A polygon that
+                encloses no area is a false positive.
+            ignored: for each ground truth whether it is one of those that the protocol treats apart (text
+                that is not to be read; in MSRA-TD500 difficult text); None for none.
+
+        Raises:
+            ValueError: an image that was given before, or another number of flags than of ground truths.
+        """
+        if image_id in self._images or image_id in self._without_result:
+            raise ValueError(f"image {image_id!r} was given twice")
+        flags = np.zeros(len(ground_truth), dtype=bool) if ignored is None else np.asarray(ignored, dtype=bool)
+        if flags.shape != (len(ground_truth),):
+            raise ValueError(f"image {image_id!r}: {len(ground_truth)} ground truths, flags of shape {flags.shape}")
+        if predictions is None:
+            self._without_result.add(image_id)
+            if not self.counts_without_result:
+                return
+            predictions = ()
+        self._images[image_id] = self.count(Areas.of(ground_truth, predictions), flags)
+
+    def summary(self) -> dict[str, Any]:
+        """Scores pooled over the images and, under ``per_image``, of each. A ratio of nothing is 0."""
+        pooled = sum(self._images.values(), self.counts())
+        return {
+            "protocol": self.protocol,
+            "variant": self.variant,
+            **pooled.as_dict(),
+            "images": len(self._images),
+            "images_without_result": len(self._without_result),
+            "per_image": {image_id: counts.as_dict() for image_id, counts in self._images.items()},
+        }

@@ -1,0 +1,130 @@
+"""Total-Text: curved words as polygons, scored by DetEval (Ch'ng, Chan and Liu, IJDAR 2020; Wolf and Jolion, 2006)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from annotations import Instance, total_text
+from eval.counts import Counts, ratio
+from eval.formats import GroundTruthFormat, ResultFormat
+from eval.geometry import Areas
+from eval.matching import leave_out_ignored, match_in_file_order
+from eval.scorer import Scorer
+
+MIN_COVERED = 0.7  # share of a ground truth: sigma
+MIN_INSIDE = 0.6  # share of a prediction: tau; also what makes a ground truth part of one that spans several
+PART_CREDIT = {"official": 0.8, "kkdnet": 1.0}  # k
+
+
+def is_ignored(instance: Instance) -> bool:
+    """Marked as not to be read, in one of two fields: in old releases they do not always agree."""
+    return "#" in (instance.orientation, instance.transcription)
+
+
+GROUND_TRUTH = GroundTruthFormat(
+    "Total-Text",
+    {".mat": total_text.parse_mat, ".txt": total_text.parse_text},
+    ignored=is_ignored,
+    prefix="poly_gt_",
+)
+RESULTS = ResultFormat("Total-Text", order="yx")
+
+
+@dataclass(frozen=True)
+class DetEvalCounts(Counts):
+    """``true_positives`` are matches one to one; what is split or merged earns credits besides.
+
+    Attributes:
+        precision_credits: k for each prediction of a split or merged match.
+        recall_credits: k for each ground truth of one.
+    """
+
+    precision_credits: float = 0.0
+    recall_credits: float = 0.0
+
+    @property
+    def precision(self) -> float:
+        return ratio(self.true_positives + self.precision_credits, self.predictions)
+
+    @property
+    def recall(self) -> float:
+        return ratio(self.true_positives + self.recall_credits, self.ground_truth)
+
+
+def deteval(areas: Areas, k: float) -> DetEvalCounts:
+    """Three passes over one image, each over what the ones before left unmatched.
+
+    One to one: a ground truth with exactly one sigma above 0.7 and exactly one tau above 0.6. As in the
+    benchmark's own script the row alone decides: it is matched with the prediction of that sigma, which other
+    rows may be matched with too. Then one ground truth split into several predictions. Then several ground
+    truths merged into one prediction.
+    """
+    sigma, tau = areas.covered, areas.inside
+    covered = sigma > MIN_COVERED
+    single = (covered.sum(axis=1) == 1) & ((tau > MIN_INSIDE).sum(axis=1) == 1)
+    truths, predictions = ~single, ~covered[single].any(axis=0)  # still unmatched
+    whole, split, split_into = match_parts(sigma, tau, truths, predictions, MIN_COVERED, MIN_INSIDE)
+    again, merged, merged_from = match_parts(tau.T, sigma.T, predictions, truths, MIN_INSIDE, MIN_COVERED)
+    return DetEvalCounts(
+        len(truths),
+        len(predictions),
+        int(single.sum()) + whole + again,
+        precision_credits=k * (split_into + merged),
+        recall_credits=k * (split + merged_from),
+    )
+
+
+def match_parts(
+    covered: np.ndarray,
+    inside: np.ndarray,
+    wholes: np.ndarray,
+    parts: np.ndarray,
+    min_covered: float,
+    min_inside_alone: float,
+) -> tuple[int, int, int]:
+    """Matches of one whole with several parts, the wholes in file order.
+
+    A whole that two or more parts touch, matched ones included, is matched with the unmatched parts of which
+    0.6 or more lies inside it, if together they cover enough of it.
+
+    Args:
+        covered: (whole, part) share of the whole that the part covers.
+        inside: (whole, part) share of the part that lies inside the whole.
+        wholes: (whole,) bool, those still unmatched; updated.
+        parts: (part,) bool, the same.
+        min_covered: enough of a whole.
+        min_inside_alone: how much of a part must lie inside when there is just one; it counts one to one.
+
+    Returns:
+        (matches with one part, matches with several, parts of the latter).
+    """
+    alone = several = in_several = 0
+    for whole in np.flatnonzero(wholes & ((covered > 0).sum(axis=1) >= 2)):
+        found = np.flatnonzero(parts & (inside[whole] >= MIN_INSIDE))
+        if covered[whole, found].sum() < min_covered:  # none found: 0
+            continue
+        if len(found) == 1 and inside[whole, found[0]] < min_inside_alone:
+            continue
+        if len(found) == 1:
+            alone += 1
+        else:
+            several, in_several = several + 1, in_several + len(found)
+        wholes[whole], parts[found] = False, False
+    return alone, several, in_several
+
+
+class TotalText(Scorer):
+    """``official``: DetEval, split and merged matches count 0.8. ``kkdnet``: DetEval as the published KKDnet
+    configures it, they count 1. ``iou``: one-to-one in file order, IoU above 0.5. All leave out ignored words and
+    what lies in them.
+    """
+
+    protocol = "total_text"
+    variants = (*PART_CREDIT, "iou")
+    counts = DetEvalCounts
+
+    def count(self, areas: Areas, ignored: np.ndarray) -> Counts:
+        areas = leave_out_ignored(areas, ignored)
+        if self.variant == "iou":
+            return DetEvalCounts(len(areas.ground_truth), len(areas.predictions), match_in_file_order(areas.iou))
+        return deteval(areas, PART_CREDIT[self.variant])
