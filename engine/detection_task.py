@@ -66,7 +66,7 @@ class DetectionTask(Task):
     def check_split(self, field: str, split: Any, training: bool) -> None:
         check_type(field, split, ("COCO",))
         transform = DetectionTrainTransform if training else DetectionTestTransform
-        known = parameters(CocoDataset) | parameters(transform)
+        known = (parameters(CocoDataset) - {"seed"}) | parameters(transform)
         check_names(field, split, {"type", "root", *known})
         for kind in (CocoDataset, transform):
             check_values(field, split, kind)
