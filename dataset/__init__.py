@@ -1,5 +1,8 @@
 """From files on disk to augmented samples and typed batches."""
 
+from dataset.coco import CocoDataset, build_detection_dataset
+from dataset.detection_records import DetectionBatch, DetectionRecord
+from dataset.detection_transforms import DetectionTestTransform, DetectionTrainTransform, collate_detection
 from dataset.images import UnreadableImage, read_image
 from dataset.records import TextBatch, TextRecord
 from dataset.registry import PARSERS
@@ -10,6 +13,11 @@ from dataset.transforms import normalise, resize_for_test
 
 __all__ = [
     "PARSERS",
+    "CocoDataset",
+    "DetectionBatch",
+    "DetectionRecord",
+    "DetectionTestTransform",
+    "DetectionTrainTransform",
     "EpochSampler",
     "TestSample",
     "TestTransform",
@@ -19,7 +27,9 @@ __all__ = [
     "TrainTransform",
     "UnreadableImage",
     "build_dataset",
+    "build_detection_dataset",
     "collate",
+    "collate_detection",
     "normalise",
     "read_image",
     "resize_for_test",

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import multiprocessing
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dataset.synthetic_files import run_jobs, write_set
 from dataset.synthetic_scene import EASY, HARD, MIN_SIDE, STANDARD, STYLES, Style, render_image
 from dataset.synthetic_text import find_fonts, font_subset
 from errors import InputError
@@ -24,7 +19,6 @@ from errors import InputError
 __all__ = ["EASY", "HARD", "STANDARD", "STYLES", "Style", "find_fonts", "label_line", "render_image", "write_dataset"]
 
 GENERATOR = 1  # raise it whenever the same seed gives other images, so that an old set is not taken for a new one
-DESCRIPTION = "synthetic.json"
 _MAX_SIDE = 4096
 _SPLITS = ("train", "test")
 
@@ -76,22 +70,20 @@ def write_dataset(
         InputError: an argument out of range, no usable font, or `out` holds something else.
     """
     _check(train, test, size, seed, workers)
-    folder = Path(out).resolve()
     usable = find_fonts(None if fonts is None else Path(fonts))
-    description = _describe(train, test, size, seed, usable, style)
-    if _holds(folder, description, overwrite):
-        return False
-    aside = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    plan = _Plan(aside, (train, test), tuple(size), seed, _fonts_of_splits(usable, style), style)
-    try:
-        _make_folders(aside, out)
-        for done, _ in enumerate(_written(plan, workers), 1):
+    splits = _fonts_of_splits(usable, style)
+
+    def write(folder: Path) -> None:
+        plan = _Plan(folder, (train, test), tuple(size), seed, splits, style)
+        for part in ("text_image", "text_label_curve"):
+            for split in _SPLITS:
+                (folder / split / part).mkdir(parents=True)
+        jobs = [(split, index) for split in range(2) for index in range(plan.counts[split])]
+        for done, _ in enumerate(run_jobs(partial(_write_image, plan), jobs, workers), 1):
             if progress:
                 progress(done, train + test)
-        (aside / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-        return _install(aside, folder, description, overwrite)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+    return write_set(out, _describe(train, test, size, seed, usable, style), write, overwrite)
 
 
 def label_line(polygon: np.ndarray) -> str:
@@ -113,8 +105,8 @@ def _check(train: int, test: int, size: tuple[int, int], seed: int, workers: int
 
 
 def _describe(train: int, test: int, size: Sequence[int], seed: int, fonts: list[Path], style: Style) -> dict:
-    """What decides the bytes of the set, as JSON reads it back."""
-    description = {
+    """What decides the bytes of the set."""
+    return {
         "generator": GENERATOR,
         "train": train,
         "test": test,
@@ -123,30 +115,6 @@ def _describe(train: int, test: int, size: Sequence[int], seed: int, fonts: list
         "style": asdict(style),
         "fonts": {f"{i:03d} {f.name}": hashlib.sha256(f.read_bytes()).hexdigest()[:16] for i, f in enumerate(fonts)},
     }
-    return json.loads(json.dumps(description))
-
-
-def _holds(folder: Path, description: dict, overwrite: bool) -> bool:
-    """True if `folder` holds the set of `description`, False if there is room to write it.
-
-    Raises:
-        InputError: anything else is there. `overwrite` lifts that for synthetic sets only: a slip of the
-            path must not cost anyone a data set that no seed brings back.
-    """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
-    try:
-        found = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(f"{folder}: exists and is not a synthetic data set; move it or give another folder") from None
-    if found == description:
-        return True
-    if overwrite:
-        return False
-    differs = ", ".join(k for k in description if not isinstance(found, dict) or found.get(k) != description[k])
-    raise InputError(
-        f"{folder}: holds a synthetic data set made with another {differs}; give --overwrite or another folder"
-    )
 
 
 def _fonts_of_splits(fonts: list[Path], style: Style) -> tuple[list[Path], list[Path]]:
@@ -160,42 +128,6 @@ def _fonts_of_splits(fonts: list[Path], style: Style) -> tuple[list[Path], list[
             f"give patterns of file names that match some and not all, such as {fonts[0].stem}*"
         )
     return rest, held_out
-
-
-def _make_folders(aside: Path, out: str | Path) -> None:
-    try:
-        for split in _SPLITS:
-            for part in ("text_image", "text_label_curve"):
-                (aside / split / part).mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot write there ({error.strerror}); give another folder") from error
-
-
-def _written(plan: _Plan, workers: int) -> Iterator[None]:
-    """Writes all images of `plan`; yields once an image."""
-    jobs = [(split, index) for split in range(2) for index in range(plan.counts[split])]
-    workers = min(workers, len(jobs))
-    if workers == 1:
-        with _one_thread():
-            for job in jobs:
-                yield _write_image(plan, job)
-        return
-    # Spawned, not forked: OpenCV's and torch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    chunk = max(1, min(32, len(jobs) // (4 * workers)))
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from pool.map(partial(_write_image, plan), jobs, chunksize=chunk)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As the workers have it; the images are too small for OpenCV's threads to pay."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def _write_image(plan: _Plan, job: tuple[int, int]) -> None:
@@ -212,15 +144,3 @@ def _write_image(plan: _Plan, job: tuple[int, int]) -> None:
     (folder / "text_image" / f"{name}.jpg").write_bytes(data.tobytes())
     lines = "".join(label_line(p) + "\n" for p in polygons)
     (folder / "text_label_curve" / f"{name}.txt").write_text(lines, encoding="ascii", newline="\n")
-
-
-def _install(aside: Path, folder: Path, description: dict, overwrite: bool) -> bool:
-    """Renames the complete set to its place; False if another process put the same one there meanwhile."""
-    if _holds(folder, description, overwrite):
-        return False
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    if folder.exists():
-        folder.rename(old)
-    aside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-    return True

@@ -12,13 +12,13 @@ LUMA = np.array([0.114, 0.587, 0.299])  # weight of B, G, R in the lightness of 
 
 def random_background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8 BGR: a colour field, up to three layers of pattern, some shapes; `size` is (W, H)."""
-    image = _colour_field(rng, size)
+    image = colour_field(rng, size)
     for _ in range(rng.choice(4, p=[0.2, 0.4, 0.3, 0.1])):
-        mask = _blotches(rng, size) if rng.random() < 0.3 else _tiling(rng, size)
+        mask = blotches(rng, size) if rng.random() < 0.3 else tiling(rng, size)
         if rng.random() < 0.5:  # close in colour: a relief rather than a print
             other = cv2.convertScaleAbs(image, alpha=rng.uniform(0.6, 1.3), beta=float(rng.uniform(-25, 25)))
         else:
-            other = _colour_field(rng, size)
+            other = colour_field(rng, size)
         cv2.copyTo(other, mask, image)
     _shapes(rng, image)
     return cv2.GaussianBlur(image, (3, 3), 0)  # masks have hard steps, a lens has none
@@ -34,7 +34,7 @@ def random_colour(rng: np.random.Generator, lightness: float) -> np.ndarray:
     return 255 - (255 - colour) * (255 - lightness) / (255 - own)
 
 
-def _colour_field(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def colour_field(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8: value noise of four octaves around a colour, from a plain wall to a busy hedge."""
     width, height = size
     colour = random_colour(rng, rng.uniform(15, 235))
@@ -52,7 +52,7 @@ def _colour_field(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray
     return cv2.resize(np.clip(field, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_CUBIC)
 
 
-def _blotches(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def blotches(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8 mask of soft-edged patches: foliage, stains, clouds."""
     cells = int(rng.integers(4, 28))
     noise = rng.integers(0, 256, (cells, cells), dtype=np.uint8)
@@ -60,7 +60,7 @@ def _blotches(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return cv2.compare(field, float(rng.uniform(110, 190)), cv2.CMP_GT)
 
 
-def _tiling(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def tiling(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8 mask of a repeated motif, stripes, bricks or the like, under a random homography."""
     unit = int(rng.integers(10, 72))
     tile = _motif(rng, unit)

@@ -3,70 +3,49 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from torch.utils.data import Dataset, get_worker_info
 
 from dataset import parsers  # noqa: F401 - importing it fills the registry
-from dataset.images import UnreadableImage, read_image
+from dataset.image_dataset import UNREADABLE, ImageDataset
+from dataset.images import read_image
 from dataset.issues import SampleIssues
 from dataset.parsers.base import TextParser
 from dataset.records import TextRecord
 from dataset.registry import PARSERS
-from dataset.samples import TestSample, TestTransform, TrainSample, TrainTransform
+from dataset.samples import TestTransform, TrainTransform
 from dataset.targets import MAX_INSTANCES, reaches
 from errors import InputError
 
-logger = logging.getLogger(__name__)
-
 OUTSIDE = "polygons wholly outside their image ignored"
-UNREADABLE = "unreadable images replaced by the next one"
 CROWDED = f"instances beyond the {MAX_INSTANCES}th of an image treated as ignored where all are visible"
-MAX_UNREADABLE = 0.01  # of the images of a training split
 
 
-class TextDataset(Dataset):
-    """Images with text: `dataset[(epoch, index)]`, or `dataset[index]` for epoch 0.
-
-    A sample depends on (seed, epoch, index) and nothing else: neither on the number of workers, nor on what
-    was drawn before.
-
-    In training an image that cannot be read is replaced by the next one that can, with a warning; when more
-    than 1 % of the images are found so (any at all of fewer than 100), the run is stopped. Workers count
-    together. In testing the first one stops the run.
+class TextDataset(ImageDataset):
+    """Images with text: `dataset[(epoch, index)]`, or `dataset[index]` for epoch 0; see ImageDataset.
 
     Args:
         parser: the records.
         transform: what makes a sample of an image (H, W, 3), a record and a random generator.
         seed: of the augmentation, >= 0.
-
-    Raises:
-        InputError: (UnreadableImage among them) as described.
     """
 
     def __init__(self, parser: TextParser, transform: TrainTransform | TestTransform, seed: int = 0) -> None:
-        self.parser, self.transform, self.seed = parser, transform, seed
-        self.issues = SampleIssues(parser.issues.source, len(parser), (OUTSIDE, UNREADABLE, CROWDED))
+        self.parser = parser
+        issues = SampleIssues(parser.issues.source, len(parser), (OUTSIDE, UNREADABLE, CROWDED))
+        super().__init__(transform, seed, issues)
 
     def __len__(self) -> int:
         return len(self.parser)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> TrainSample | TestSample:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        if get_worker_info() is not None:
-            cv2.setNumThreads(0)  # the workers are the parallelism; OpenCV's threads would only compete
-        image, record = self._read_or_next(index) if self.transform.training else self._read(index)
-        return self.transform(image, record, np.random.default_rng([self.seed, epoch, index]))
+    def image_path(self, index: int) -> Path:
+        return self.parser[index].image_path
 
-    def _read(self, index: int) -> tuple[np.ndarray, TextRecord]:
+    def read(self, index: int) -> tuple[np.ndarray, TextRecord]:
         """The image (H, W, 3) and its record, less the polygons that lie outside."""
         record = self.parser[index]
         image = read_image(record.image_path)
@@ -78,22 +57,6 @@ class TextDataset(Dataset):
             excess = int(np.count_nonzero(~record.ignore)) - MAX_INSTANCES
             self.issues.mark(CROWDED, index, max(excess, 0), str(record.image_path))
         return image, record
-
-    def _read_or_next(self, index: int) -> tuple[np.ndarray, TextRecord]:
-        while True:  # ends: every turn counts another image, and too many of them raise
-            try:
-                return self._read(index)
-            except UnreadableImage as error:
-                logger.warning("skipped: %s", error)
-                self.issues.mark(UNREADABLE, index, 1, str(self.parser[index].image_path))
-                bad = self.issues.samples(UNREADABLE)
-                if bad > MAX_UNREADABLE * len(self):
-                    source = self.issues.source
-                    raise InputError(
-                        f"{source}: {bad} of {len(self)} images cannot be read, more than "
-                        f"{MAX_UNREADABLE:.0%}; mend or remove them, the last one: {error}"
-                    ) from error
-                index = (index + 1) % len(self)
 
 
 def _subset(record: TextRecord, keep: np.ndarray) -> TextRecord:

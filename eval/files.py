@@ -162,7 +162,7 @@ def write_zip(path: str | Path, texts: Mapping[str, str]) -> None:
             raise InputError(f"{path}: is no .zip of results: name another place for the results")
         with zipfile.ZipFile(path) as earlier:
             _refuse_foreign(path, earlier.namelist())
-    with _written_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+    with written_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in texts.items():
             archive.writestr(name, text)
 
@@ -173,12 +173,12 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     Raises:
         InputError: the place cannot be written.
     """
-    with _written_aside(Path(path)) as aside:
+    with written_aside(Path(path)) as aside:
         aside.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
-def _written_aside(path: Path) -> Iterator[Path]:
+def written_aside(path: Path) -> Iterator[Path]:
     """A name beside ``path`` for a file that becomes it at the end, or vanishes if anything is raised."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:

@@ -1,0 +1,87 @@
+"""What every data set of images has in common: one seed a sample, and images that cannot be read."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from torch.utils.data import Dataset, get_worker_info
+
+from dataset.images import UnreadableImage
+from dataset.issues import SampleIssues
+from errors import InputError
+
+logger = logging.getLogger(__name__)
+
+UNREADABLE = "unreadable images replaced by the next one"
+MAX_UNREADABLE = 0.01  # of the images of a training split
+
+
+class ImageDataset(Dataset):
+    """Images with annotations: `dataset[(epoch, index)]`, or `dataset[index]` for epoch 0.
+
+    A sample depends on (seed, epoch, index) and nothing else: neither on the number of workers, nor on what
+    was drawn before.
+
+    In training an image that cannot be read is replaced by the next one that can, with a warning; when more
+    than 1 % of the images are found so (any at all of fewer than 100), the run is stopped. Workers count
+    together. In testing the first one stops the run.
+
+    Args:
+        transform: what makes a sample of an image (H, W, 3), its record and a random generator; `training`
+            says what for.
+        seed: of the augmentation, >= 0.
+        issues: counts at least UNREADABLE.
+
+    Raises:
+        InputError: (UnreadableImage among them) as described.
+    """
+
+    def __init__(self, transform: Callable[..., Any], seed: int, issues: SampleIssues) -> None:
+        self.transform, self.seed, self.issues = transform, seed, issues
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def image_path(self, index: int) -> Path:
+        """The file of an image."""
+
+    @abstractmethod
+    def read(self, index: int) -> tuple[np.ndarray, Any]:
+        """An image (H, W, 3) uint8 RGB and its record.
+
+        Raises:
+            UnreadableImage: the image cannot be read.
+        """
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Any:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        if get_worker_info() is not None:
+            cv2.setNumThreads(0)  # the workers are the parallelism; OpenCV's threads would only compete
+        image, record = self._read_or_next(index) if self.transform.training else self.read(index)
+        return self.transform(image, record, np.random.default_rng([self.seed, epoch, index]))
+
+    def _read_or_next(self, index: int) -> tuple[np.ndarray, Any]:
+        while True:  # ends: every turn counts another image, and too many of them raise
+            try:
+                return self.read(index)
+            except UnreadableImage as error:
+                logger.warning("skipped: %s", error)
+                self.issues.mark(UNREADABLE, index, 1, str(self.image_path(index)))
+                bad = self.issues.samples(UNREADABLE)
+                if bad > MAX_UNREADABLE * len(self):
+                    source = self.issues.source
+                    raise InputError(
+                        f"{source}: {bad} of {len(self)} images cannot be read, more than "
+                        f"{MAX_UNREADABLE:.0%}; mend or remove them, the last one: {error}"
+                    ) from error
+                index = (index + 1) % len(self)

@@ -1,0 +1,115 @@
+"""Writing a rendered data set: complete or not at all, described by what decides its bytes, by several processes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+
+from errors import InputError
+
+DESCRIPTION = "synthetic.json"
+
+Job, Result = TypeVar("Job"), TypeVar("Result")
+
+
+def write_set(
+    out: str | Path, description: Mapping[str, Any], write: Callable[[Path], None], overwrite: bool = False
+) -> bool:
+    """Has a data set written aside and puts it in its place, so that `out` never holds half a set.
+
+    Args:
+        out: the root of the data set.
+        description: what decides the bytes of the set, for JSON; it is written with the set.
+        write: fills the empty folder it is given.
+        overwrite: replace a set of another description.
+
+    Returns:
+        True if the set was written, False if `out` already held exactly this one.
+
+    Raises:
+        InputError: `out` holds something else, or cannot be written.
+    """
+    folder = Path(out).resolve()
+    description = json.loads(json.dumps(description))
+    if _holds(folder, description, overwrite):
+        return False
+    aside = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        try:
+            aside.mkdir(parents=True)
+        except OSError as error:
+            raise InputError(f"{out}: cannot write there ({error.strerror}); give another folder") from error
+        write(aside)
+        (aside / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        return _install(aside, folder, description, overwrite)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int = 1) -> Iterator[Result]:
+    """The results of all jobs, in their order; `work` must be picklable where there are several workers."""
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        with _one_thread():
+            yield from map(work, jobs)
+        return
+    # Spawned, not forked: OpenCV's and torch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    chunk = max(1, min(32, len(jobs) // (4 * workers)))
+    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        yield from pool.map(work, jobs, chunksize=chunk)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As the workers have it; the images are too small for OpenCV's threads to pay."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _holds(folder: Path, description: dict[str, Any], overwrite: bool) -> bool:
+    """True if `folder` holds the set of `description`, False if there is room to write it.
+
+    Raises:
+        InputError: anything else is there. `overwrite` lifts that for synthetic sets only: a slip of the
+            path must not cost anyone a data set that no seed brings back.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    try:
+        found = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"{folder}: exists and is not a synthetic data set; move it or give another folder") from None
+    if found == description:
+        return True
+    if overwrite:
+        return False
+    differs = ", ".join(k for k in description if not isinstance(found, dict) or found.get(k) != description[k])
+    raise InputError(
+        f"{folder}: holds a synthetic data set made with another {differs}; give --overwrite or another folder"
+    )
+
+
+def _install(aside: Path, folder: Path, description: dict[str, Any], overwrite: bool) -> bool:
+    """Renames the complete set to its place; False if another process put the same one there meanwhile."""
+    if _holds(folder, description, overwrite):
+        return False
+    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    if folder.exists():
+        folder.rename(old)
+    aside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    return True
