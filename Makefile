@@ -5,12 +5,15 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: setup demo test test-slow quality format clean
+.PHONY: setup demo demo-multineck test test-slow quality format clean
 
 setup: $(VENV)/runtime.stamp $(VENV)/compiled.stamp  ## what training and testing need
 
 demo: setup  ## synthetic data, a teacher, a student distilled from it, a report
 	$(RUN) tools/demo.py
+
+demo-multineck: setup  ## synthetic objects, two teachers, class centres, a student with and without distillation
+	$(RUN) tools/demo_multineck.py
 
 test: setup $(VENV)/dev.stamp quality  ## everything CI runs
 	$(RUN) -m pytest -q

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from dataset import (
     DetectionTrainTransform,
     build_detection_dataset,
     collate_detection,
+    read_image,
 )
 from distillation import SupervisedDetection
 from engine.checks import check_names, check_type, check_values, one_of, parameters
 from engine.inference import autocast
 from engine.task import Task, Track, silent
-from engine.visualise import save_boxes
+from engine.visualise import draw_objects, save_picture
 from errors import InputError
 from eval import coco
 from models import paste_masks
@@ -44,7 +45,7 @@ class DetectionTestSettings:
 
     protocol: str = "coco"
     variant: str = "bbox"
-    result_path: str = "outputs/results.json"
+    result_path: str = "outputs/detections.json"
 
     def __post_init__(self) -> None:
         one_of("test_cfg.protocol", self.protocol, ("coco",))
@@ -74,6 +75,11 @@ class DetectionTask(Task):
     def try_out(self, detector: nn.Module) -> None:
         detector(torch.zeros(1, 3, 64, 64), [(64, 64)])
 
+    def check_student(self, student: nn.Module, data: Mapping[str, Any], dataset: CocoDataset) -> None:
+        _check_classes(student, dataset)
+        if getattr(student.roi_heads, "mask_head", None) is not None and not data["train"].get("with_masks"):
+            raise InputError("model.heads has a mask head, which learns from masks; set data.train.with_masks=True")
+
     def supervised(self, student: nn.Module, loss: nn.Module | None) -> SupervisedDetection:
         return SupervisedDetection(student)
 
@@ -102,22 +108,28 @@ class DetectionTask(Task):
             By image id: `boxes` (n, 4), `labels` (n,), `scores` (n,) as arrays in pixels of the original image, and
             `segmentations` as eval.coco.encode_masks makes them, where `settings.variant` asks for masks.
         """
-        if len(dataset.classes) != detector.num_classes:
-            raise InputError(
-                f"{dataset.ground_truth}: has {len(dataset.classes)} classes, model.num_classes is "
-                f"{detector.num_classes}"
-            )
+        _check_classes(detector, dataset)
         indices = range(len(dataset)) if indices is None else indices
         loader = DataLoader(Subset(dataset, indices), 1, collate_fn=collate_detection, num_workers=workers)
         results = {}
         batch: DetectionBatch
         for batch in track(loader, len(indices)):
-            with torch.inference_mode(), autocast(precision, device):
-                images = batch.images.to(device, memory_format=torch.channels_last)
-                [found] = detector(images, batch.sizes).detections
             [image_id] = batch.image_ids
-            results[image_id] = to_original(found, batch.sizes[0], batch.original_sizes[0], settings.variant == "segm")
+            results[image_id] = detect(detector, batch, device, precision, settings.variant == "segm")
         return results
+
+    def stages(
+        self,
+        detector: nn.Module,
+        dataset: CocoDataset,
+        settings: DetectionTestSettings,
+        device: torch.device,
+        precision: str,
+    ) -> dict[str, Callable]:
+        def network(batch: DetectionBatch) -> dict[str, Any]:
+            return detect(detector, batch, device, precision, settings.variant == "segm")
+
+        return {"read": lambda index: collate_detection([dataset[index]]), "network": network}
 
     def score(
         self,
@@ -141,7 +153,28 @@ class DetectionTask(Task):
         return "\n".join([f"coco {summary['variant']}, {summary['images']} images: {pooled}", "ap by class:", *lines])
 
     def save_pictures(self, folder: Path, dataset: CocoDataset, indices: Sequence[int], results: dict) -> None:
-        save_boxes(folder, [dataset.record(i) for i in indices], results, dataset.classes)
+        for record in map(dataset.record, indices):
+            image = read_image(record.image_path)
+            picture = draw_objects(image, record.boxes, results[record.image_id], dataset.classes)
+            save_picture(folder / f"{record.name}.jpg", picture)
+
+
+def detect(
+    detector: nn.Module, batch: DetectionBatch, device: torch.device, precision: str, with_masks: bool
+) -> dict[str, Any]:
+    """The detections of a batch of one image, as `DetectionTask.predict` returns them."""
+    with torch.inference_mode(), autocast(precision, device):
+        images = batch.images.to(device, memory_format=torch.channels_last)
+        [found] = detector(images, batch.sizes).detections
+    return to_original(found, batch.sizes[0], batch.original_sizes[0], with_masks)
+
+
+def _check_classes(detector: nn.Module, dataset: CocoDataset) -> None:
+    if len(dataset.classes) != detector.num_classes:
+        raise InputError(
+            f"{dataset.ground_truth}: has {len(dataset.classes)} classes, model.num_classes is {detector.num_classes}; "
+            f"set it to {len(dataset.classes)}, or give other annotations"
+        )
 
 
 def to_original(

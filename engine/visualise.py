@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dataset import DetectionRecord, TextRecord, read_image
+from dataset import TextRecord, read_image
 from dataset.targets import Targets
 from dataset.transforms import MEAN, STD
 from engine.files import write_aside
@@ -74,29 +74,31 @@ def save_pictures(folder: str | Path, records: Sequence[TextRecord], results: di
             save_picture(Path(folder) / f"{record.name}.jpg", picture)
 
 
-def save_boxes(
-    folder: Path, records: Sequence[DetectionRecord], results: Mapping[int, Mapping[str, Any]], classes: Sequence[str]
-) -> None:
-    """Writes FOLDER/NAME.jpg with boxes (ground truth green, found red with class and score) and outlines of masks."""
-    for record in records:
-        picture = read_image(record.image_path)
-        thickness = max(1, round(min(picture.shape[:2]) / 320))
-        found = results[record.image_id]
-        for encoding, score in zip(found.get("segmentations", []), found["scores"]):
-            if score < SHOWN:
-                continue
-            contours, _ = cv2.findContours(decode_mask(encoding), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+def draw_objects(
+    image: np.ndarray, boxes: np.ndarray, found: Mapping[str, Any], classes: Sequence[str] = ()
+) -> np.ndarray:
+    """A copy of an RGB image (H, W, 3) with objects.
+
+    Args:
+        boxes: (n, 4) ground truth, green.
+        found: as DetectionTask.predict returns for an image, or nothing; red, with class, score and outline of the
+            mask. What scores below SHOWN is left out.
+        classes: names by label.
+    """
+    picture = image.copy()
+    thickness = max(1, round(min(picture.shape[:2]) / 320))
+    for box in boxes:
+        _outline(picture, _corners(box), GROUND_TRUTH, thickness)
+    for i in np.flatnonzero(np.asarray(found.get("scores", ())) >= SHOWN):
+        box, text = found["boxes"][i], f"{classes[found['labels'][i] - 1]} {found['scores'][i]:.2f}"
+        if "segmentations" in found:
+            mask = decode_mask(found["segmentations"][i])
+            contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
             cv2.drawContours(picture, contours, -1, DETECTED, thickness)
-        for box in record.boxes:
-            _outline(picture, _corners(box), GROUND_TRUTH, thickness)
-        for box, label, score in zip(found["boxes"], found["labels"], found["scores"]):
-            if score < SHOWN:
-                continue
-            _outline(picture, _corners(box), DETECTED, thickness)
-            text = f"{classes[label - 1]} {score:.2f}"
-            corner = np.rint(box[:2]).astype(int).tolist()
-            cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thickness, DETECTED, thickness)
-        save_picture(folder / f"{record.name}.jpg", picture)
+        _outline(picture, _corners(box), DETECTED, thickness)
+        corner = np.rint(box[:2]).astype(int).tolist()
+        cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thickness, DETECTED, thickness)
+    return picture
 
 
 def _corners(box: np.ndarray) -> np.ndarray:
