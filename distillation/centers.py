@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -70,7 +71,41 @@ def _cluster(points: np.ndarray, k: int, seed: int) -> np.ndarray:
         return points.mean(0, keepdims=True)
     from sklearn.cluster import KMeans  # slow to import, and only needed here
 
-    return KMeans(k, n_init=10, random_state=seed).fit(points).cluster_centers_
+    return KMeans(k, n_init=3, random_state=seed).fit(points).cluster_centers_
+
+
+class ClassSpread(NamedTuple):
+    """How a class lies among the others; distances are Euclidean, between descriptors of length 1.
+
+    Attributes:
+        boxes: how many boxes the class has.
+        within: mean distance of a box to the nearest centre of its class.
+        between: smallest distance of a centre of the class to one of another class; infinite if there is none.
+        neighbour: label of that other class, or 0.
+    """
+
+    boxes: int
+    within: float
+    between: float
+    neighbour: int
+
+
+def class_spreads(features: DescriptorSet, centers: Centers) -> dict[int, ClassSpread]:
+    """By label, for every class that has a box."""
+    spreads = {}
+    for label in np.unique(centers.labels).tolist():
+        points, own = features.descriptors[features.labels == label], centers.labels == label
+        within = _nearest(points, centers.descriptors[own]).mean()
+        apart = _nearest(centers.descriptors[~own], centers.descriptors[own])
+        nearest = int(apart.argmin()) if len(apart) else None
+        between, neighbour = (np.inf, 0) if nearest is None else (apart[nearest], centers.labels[~own][nearest])
+        spreads[label] = ClassSpread(len(points), float(within), float(between), int(neighbour))
+    return spreads
+
+
+def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(n,) distances of points (n, 49) to the nearest of the centres (k, 49), k > 0."""
+    return np.min([np.linalg.norm(points - centre, axis=1) for centre in centres], axis=0)
 
 
 def nearest_mse(descriptors: Tensor, labels: Tensor, table: Tensor) -> Tensor:

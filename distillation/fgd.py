@@ -48,7 +48,7 @@ class FGDDistiller(Distiller):
 
     def forward(self, batch: Any) -> StepResult:
         with torch.no_grad():
-            taught = self.teachers[0](batch.images, batch.sizes).branches[0]
+            _, (taught, *_) = self.teachers[0].features(batch.images)
         learnt = self.student(batch.images, batch.sizes, batch.targets)
         masks = box_masks([target["boxes"] for target in batch.targets], taught)
         terms = self.terms(learnt.branches[0], taught, masks)

@@ -13,7 +13,7 @@ from mmengine.registry import Registry
 from errors import InputError
 
 _PLAIN = {int, float, str, bool, NoneType}
-_FROM_ENGINE = {"student", "loss", "root", "transform"}  # handed over by the engine, not by a config
+_FROM_ENGINE = {"student", "loss", "centers", "root", "transform"}  # handed over by the engine, not by a config
 
 
 def check_typed(path: str, part: Any, registry: Registry) -> None:

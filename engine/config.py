@@ -93,11 +93,16 @@ def _check_distiller(distiller: Any) -> None:
     teachers = distiller.get("teachers")
     if not isinstance(teachers, Sequence) or not teachers:
         raise InputError("distiller.teachers: expected a list of dict(config=..., checkpoint=...)")
+    takes_centers = "centers" in inspect.signature(LEARNERS.get(distiller["type"])).parameters
     for i, teacher in enumerate(teachers):
-        check_names(f"distiller.teachers.{i}", teacher, ("config", "checkpoint", "centers"))
-        for key in ("config", "checkpoint"):
+        field = f"distiller.teachers.{i}"
+        check_names(field, teacher, ("config", "checkpoint", "cfg_options", *(["centers"] if takes_centers else [])))
+        for key in ("config", "checkpoint", *(["centers"] if "centers" in teacher else [])):
             if not isinstance(teacher.get(key), str):
-                raise InputError(f"distiller.teachers.{i}.{key}={teacher.get(key)!r}: expected a path")
+                raise InputError(f"{field}.{key}={teacher.get(key)!r}: expected a path")
+        options = teacher.get("cfg_options", [])
+        if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+            raise InputError(f"{field}.cfg_options={options!r}: expected a list of 'key.path=value'")
 
 
 def train_settings(cfg: Mapping[str, Any]) -> TrainSettings:

@@ -49,6 +49,10 @@ class Task(ABC):
         """Runs a network in evaluation mode on a small image of zeros: parts that do not fit show here."""
 
     @abstractmethod
+    def check_student(self, student: nn.Module, data: Mapping[str, Any], dataset: Dataset | None) -> None:
+        """Whether a network can be trained with the `data` section, whose training split is `dataset`."""
+
+    @abstractmethod
     def supervised(self, student: nn.Module, loss: nn.Module | None) -> Learner:
         """The learner without a teacher."""
 
@@ -84,6 +88,12 @@ class Task(ABC):
         Returns:
             One entry for each image, so that results of several processes can be merged.
         """
+
+    @abstractmethod
+    def stages(
+        self, detector: nn.Module, dataset: Dataset, settings: Any, device: torch.device, precision: str
+    ) -> dict[str, Callable]:
+        """The steps of `predict` by name: the first takes an index of the test set, each other what the last gave."""
 
     @abstractmethod
     def score(self, results: dict, dataset: Dataset, settings: Any, path: str | Path) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from dataset import PARSERS, TestTransform, TextDataset, TrainTransform, build_dataset, collate
+from dataset import PARSERS, TestSample, TestTransform, TextDataset, TrainTransform, build_dataset, collate
 from distillation import Supervised
 from engine import inference
 from engine.checks import check_names, check_type, check_typed, check_values, parameters
@@ -19,6 +20,7 @@ from engine.visualise import save_pictures
 from errors import InputError
 from eval.__main__ import table
 from models import LOSSES
+from post_processing import Detection
 
 
 class TextTask(Task):
@@ -48,11 +50,33 @@ class TextTask(Task):
     def try_out(self, detector: nn.Module) -> None:
         detector(torch.zeros(1, 3, 64, 64))
 
+    def check_student(self, student: nn.Module, data: Mapping[str, Any], dataset: TextDataset | None) -> None:
+        predicted, drawn = student.head.maps.count("kernel"), (data["train"].get("kernel_num") or 2) - 1
+        if predicted != drawn:
+            raise InputError(
+                f"model.head predicts {predicted} kernel(s), data.train draws {drawn}; PANHead goes with "
+                "data.train.kernel_scale, PSENetHead with data.train.kernel_num and min_scale"
+            )
+
     def supervised(self, student: nn.Module, loss: nn.Module | None) -> Supervised:
         return Supervised(student, loss)
 
     def train_set(self, data: Mapping[str, Any], seed: int) -> TextDataset:
         return build_dataset(data["train"], data["root"], training=True, seed=seed)
+
+    def stages(
+        self, detector: nn.Module, dataset: TextDataset, settings: TestSettings, device: torch.device, precision: str
+    ) -> dict[str, Callable]:
+        decode = inference.decoder(detector)
+
+        def network(sample: TestSample) -> tuple[TestSample, np.ndarray]:
+            return sample, inference.predict_logits(detector, sample.image, device, precision)
+
+        def polygons(found: tuple[TestSample, np.ndarray]) -> list[Detection]:
+            sample, logits = found
+            return inference.to_polygons(logits, decode, sample.image.shape[-2:], sample.original_size, settings)
+
+        return {"read": dataset.__getitem__, "network": network, "polygons": polygons}
 
     def save_pictures(self, folder: Path, dataset: TextDataset, indices: Sequence[int], results: dict) -> None:
         save_pictures(folder, [dataset.parser[i] for i in indices], results)

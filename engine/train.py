@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import math
 import sys
@@ -15,50 +16,58 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from mmengine.config import Config
+from torch.utils.data import Dataset
 
-from distillation import LEARNERS, Learner, load_centers
+from distillation import LEARNERS, Learner
 from engine.callbacks import RESUME_FILE, Checkpoints, Validation, progress
 from engine.checkpoint import new_detector
 from engine.cli import PRECISIONS, check_counts, check_precision, resolve_device
-from engine.config import load_config, test_settings, train_settings
+from engine.config import test_settings, train_settings
 from engine.data import DataModule
 from engine.module import TrainingModule
+from engine.stages import centers_of
 from engine.tasks import task_of
+from engine.teachers import load_teacher
 from errors import InputError
-from models import LOSSES, TextDetector
+from models import LOSSES, current_names
 from models.weights import load_matching, read_checkpoint, read_weights, state_dict_of
 
 logger = logging.getLogger(__name__)
 
 
-def build_learner(cfg: Config) -> Learner:
-    """The learner of a config: supervised, or the distiller with its teachers' weights loaded."""
+def build_learner(cfg: Config, dataset: Dataset | None = None) -> Learner:
+    """The learner of a config: supervised, or the distiller with its teachers' weights loaded.
+
+    Args:
+        cfg: a checked config.
+        dataset: the training split, which object detectors, teachers and class centres must fit; text needs none.
+    """
+    task = task_of(cfg)
     student = new_detector(cfg.model)
-    _check_kernels(student, cfg)
-    if cfg.model.backbone.get("pretrained") is None:
-        logger.info("backbone: no ImageNet weights given (model.backbone.pretrained), starts from random ones")
-    pretrain = train_settings(cfg).pretrain
-    if pretrain:
-        load_matching(student, read_weights(pretrain), source=pretrain)
+    task.check_student(student, cfg.data, dataset)
+    _start_weights(student, cfg)
     loss = LOSSES.build(cfg.loss) if "loss" in cfg else None
     if "distiller" not in cfg:
-        return task_of(cfg).supervised(student, loss)
+        return task.supervised(student, loss)
     options = {k: v for k, v in cfg.distiller.items() if k not in ("type", "teachers")}
-    teachers = [_teacher(teacher.config, teacher.checkpoint) for teacher in cfg.distiller.teachers]
-    if centers := [load_centers(teacher.centers) for teacher in cfg.distiller.teachers if teacher.get("centers")]:
-        options["centers"] = centers
-    return LEARNERS.get(cfg.distiller.type)(student, loss, teachers, **options)
+    kind = LEARNERS.get(cfg.distiller.type)
+    teachers = [load_teacher(cfg, number + 1, dataset) for number in range(len(cfg.distiller.teachers))]
+    if "centers" in inspect.signature(kind).parameters and options.get("use_centres", True):
+        options["centers"] = centers_of(cfg, teachers, dataset)
+    return kind(student, loss, [(teacher.network, teacher.weights) for teacher in teachers], **options)
 
 
-def _teacher(config: str, checkpoint: str) -> tuple[torch.nn.Module, Mapping[str, torch.Tensor]]:
-    model = load_config(config).model
-    if not Path(checkpoint).is_file():
-        raise InputError(
-            f"{checkpoint}: no teacher checkpoint there; train one with  python train.py {config}  or name one with "
-            "--checkpoint_t"
-        )
-    weights = state_dict_of(read_checkpoint(checkpoint), checkpoint)
-    return new_detector(model, pretrained=False), weights
+def _start_weights(student: torch.nn.Module, cfg: Config) -> None:
+    """Loads `train_cfg.pretrain`, and says what the student starts from."""
+    pretrain = train_settings(cfg).pretrain
+    if pretrain:
+        load_matching(student, current_names(read_weights(pretrain)), source=pretrain)
+    elif cfg.model.backbone.get("pretrained") is None:
+        logger.info("backbone: no ImageNet weights given (model.backbone.pretrained), starts from random ones")
+    sizes = [(p.numel(), p.requires_grad) for p in student.parameters()]
+    frozen, total = sum(size for size, trained in sizes if not trained), sum(size for size, _ in sizes)
+    if frozen:
+        logger.info("student: %.2f of %.2f million parameters are frozen", frozen / 1e6, total / 1e6)
 
 
 def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
@@ -83,7 +92,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
     task = task_of(cfg)
     data = DataModule(task, cfg.data, settings.seed, settings.parts, args.devices)
     steps = math.ceil(data.batches_per_epoch / settings.grad_accumulation)
-    module = TrainingModule(build_learner(cfg), settings, steps)
+    module = TrainingModule(build_learner(cfg, data.dataset), settings, steps)
     classes = getattr(data.dataset, "classes", ())
     validation = Validation(_measure(cfg, args.precision, folder), settings.val_interval, task.scores)
     checkpoints = Checkpoints(folder, cfg.to_dict(), settings, validation, task.headline, classes)
@@ -115,17 +124,6 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
         logger.warning("%s", line)
     logger.info("done: %s", folder / "checkpoint_last.pth.tar")
     return folder
-
-
-def _check_kernels(detector: torch.nn.Module, cfg: Config) -> None:
-    if not isinstance(detector, TextDetector):
-        return
-    predicted, drawn = detector.head.maps.count("kernel"), (cfg.data.train.get("kernel_num") or 2) - 1
-    if predicted != drawn:
-        raise InputError(
-            f"model.head predicts {predicted} kernel(s), data.train draws {drawn}; PANHead goes with "
-            "data.train.kernel_scale, PSENetHead with data.train.kernel_num and min_scale"
-        )
 
 
 def _measure(cfg: Config, precision: str, folder: Path) -> Any:

@@ -12,7 +12,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from errors import InputError
-from models.neck.fpn import LEVELS
+from models.neck.fpn import LEVELS, Branches, Pyramid
 from models.registry import MODELS
 
 
@@ -80,15 +80,19 @@ class RCNN(nn.Module):
         Raises:
             ValueError: sides that are no multiples of 32, or training without targets.
         """
-        if images.shape[-2] % self.stride or images.shape[-1] % self.stride:
-            raise ValueError(f"image sides {tuple(images.shape[-2:])} must be multiples of {self.stride}")
         if self.training and targets is None:
             raise ValueError("training needs targets")
         targets = targets if self.training else None
-        pyramid, branches = self.backbone["fpn"](self.backbone["body"](images))
+        pyramid, branches = self.features(images)
         proposals, losses = self.rpn(ImageList(images, sizes), pyramid, targets)
         detections, head_losses = self.roi_heads(pyramid, proposals, sizes, targets)
         return RCNNOutput(tuple(pyramid.values()), branches, {**losses, **head_losses}, detections)
+
+    def features(self, images: Tensor) -> tuple[Pyramid, Branches]:
+        """The pyramid by name and the branches of images as `forward` takes them, without proposals and heads."""
+        if images.shape[-2] % self.stride or images.shape[-1] % self.stride:
+            raise ValueError(f"image sides {tuple(images.shape[-2:])} must be multiples of {self.stride}")
+        return self.backbone["fpn"](self.backbone["body"](images))
 
 
 def build_rcnn(model: Mapping[str, Any]) -> RCNN:

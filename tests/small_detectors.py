@@ -27,9 +27,13 @@ class SmallDetector(nn.Module):
         )
         self.detections = detections
 
-    def forward(self, images: Tensor, sizes: list, targets: list | None = None) -> Output:
+    def features(self, images: Tensor) -> tuple[dict[str, Tensor], tuple[tuple[Tensor, ...], ...]]:
         shrunk = [nn.functional.avg_pool2d(images, stride) for stride in (4, 8, 16, 32)]
         branches = tuple(tuple(conv(level) for conv, level in zip(convs, shrunk)) for convs in self.convs)
+        return dict(zip("0123", branches[0])), branches
+
+    def forward(self, images: Tensor, sizes: list, targets: list | None = None) -> Output:
+        _, branches = self.features(images)
         if self.training:
             assert len(targets) == len(images) == len(sizes)
             return Output(branches[0], branches, {"box": branches[0][0].square().mean()}, [])

@@ -71,7 +71,7 @@ def test_missing_and_broken_config_files(tmp_path):
     with pytest.raises(InputError, match=r"broken\.py: SyntaxError"):
         load_config(broken)
     broken.write_text("model = dict(type='TextDetector')\n")
-    with pytest.raises(InputError, match="section 'loss' is missing"):
+    with pytest.raises(InputError, match="section 'data' is missing"):
         load_config(broken)
 
 

@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from dataset import EpochSampler, TestSample, TextBatch, UnreadableImage, build_dataset, collate
-from dataset.text_dataset import CROWDED, OUTSIDE, UNREADABLE
+from dataset.image_dataset import UNREADABLE
+from dataset.text_dataset import CROWDED, OUTSIDE
 from errors import InputError
 
 TRAIN = {"type": "CTW1500", "split": "train", "img_size": 64, "short_size": 64, "kernel_scale": 0.7}

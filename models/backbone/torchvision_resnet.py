@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import torch
@@ -13,8 +12,6 @@ from torchvision.models._utils import IntermediateLayerGetter
 from errors import InputError
 from models.registry import MODELS
 from models.weights import load_matching, read_weights
-
-logger = logging.getLogger(__name__)
 
 _DEPTHS = (18, 50, 101)
 _REGISTRY = "torchvision:"
@@ -67,13 +64,6 @@ class TorchvisionResNet(IntermediateLayerGetter):
         self.frozen_stages = int(loaded) if frozen_stages is None else frozen_stages
         for module in self._frozen():
             module.requires_grad_(False)
-        logger.info(
-            "backbone resnet%d: %s; %d of 4 stages frozen, batch norms %s",
-            depth,
-            f"weights of {pretrained}" if loaded else "starts from random weights (backbone.pretrained is None)",
-            self.frozen_stages,
-            "frozen" if self.freeze_norm else "trained",
-        )
 
     def train(self, mode: bool = True) -> TorchvisionResNet:
         """Sets the mode of everything but the frozen parts, which stay in evaluation mode."""

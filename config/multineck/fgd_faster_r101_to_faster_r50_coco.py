@@ -1,0 +1,15 @@
+_base_ = ["../_base_/faster_rcnn.py", "../_base_/coco2017.py", "../_base_/detection_16e.py"]
+distiller = dict(
+    type="FGDDistiller",
+    teachers=[
+        dict(
+            config="config/multineck/faster_r101_coco.py",
+            checkpoint="work_dirs/multineck_faster_r101_coco/checkpoint_last.pth.tar",
+        ),
+    ],
+    temperature=0.5,
+    alpha=1e-3,
+    beta=5e-4,
+    gamma=5e-4,
+    lambda_=5e-6,
+)

@@ -1,0 +1,16 @@
+_base_ = ["../_base_/faster_rcnn.py", "../_base_/voc.py", "../_base_/detection_16e.py"]
+model = dict(num_classes=20)
+distiller = dict(
+    type="FGDDistiller",
+    teachers=[
+        dict(
+            config="config/multineck/faster_r101_voc.py",
+            checkpoint="work_dirs/multineck_faster_r101_voc/checkpoint_last.pth.tar",
+        ),
+    ],
+    temperature=0.5,
+    alpha=1e-3,
+    beta=5e-4,
+    gamma=5e-4,
+    lambda_=5e-6,
+)
