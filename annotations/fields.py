@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -45,7 +46,10 @@ def parse_numbers(fields: Sequence[str], count: int, expected: str, where: str) 
     remedy = "correct or remove the line"
     if len(fields) < count:
         raise InputError(f"{where}: {len(fields)} fields where {count} numbers are expected ({expected}); {remedy}")
-    for i, field in enumerate(fields[:count], 1):
-        if not is_number(field) or abs(float(field)) > MAX_COORDINATE:
-            raise InputError(f"{where}: field {i} is {field.strip()!r}, not a number of pixels ({expected}); {remedy}")
-    return np.array([float(field) for field in fields[:count]], np.float64)
+    values = [float(field) if _NUMBER.fullmatch(field) else math.nan for field in fields[:count]]
+    numbers = np.array(values, np.float64)
+    wrong = np.flatnonzero(~(np.abs(numbers) <= MAX_COORDINATE))  # true for NaN
+    if len(wrong):
+        field = fields[wrong[0]].strip()
+        raise InputError(f"{where}: field {wrong[0] + 1} is {field!r}, not a number of pixels ({expected}); {remedy}")
+    return numbers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Iterable
 
 import numpy as np
@@ -127,7 +128,9 @@ def _unquote(literal: str) -> str:
 
 def _unescape(match: re.Match[str]) -> str:
     code = match[1] or match[2] or match[3]
-    return chr(int(code, 16)) if code else _CONTROL.get(match[4], match[4])
+    if code is None:
+        return _CONTROL.get(match[4], match[4])
+    return chr(int(code, 16)) if int(code, 16) <= sys.maxunicode else match[0]
 
 
 def write_text(instances: Iterable[Instance]) -> str:

@@ -49,7 +49,15 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str | Path) -> dict[str
     state = checkpoint.get("state_dict", checkpoint)
     if not isinstance(state, Mapping):
         raise InputError(f"{source}: 'state_dict' is a {type(state).__name__}, expected a mapping of tensors")
-    tensors = {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    tensors: dict[str, Tensor] = {}
+    for key, value in state.items():
+        name = str(key).removeprefix("module.")
+        if name in tensors:
+            raise InputError(f"{source}: holds {name} twice, with and without 'module.'; remove one of them")
+        if isinstance(value, Tensor):
+            tensors[name] = value
+        elif "state_dict" in checkpoint:
+            logger.warning("%s: %s is no tensor but a %s; left out", source, key, type(value).__name__)
     if not tensors:
         raise InputError(f"{source}: holds no tensors under 'state_dict'")
     return tensors

@@ -296,3 +296,8 @@ def test_ctw1500_keeps_what_encloses_nothing():
     line = "5,5,9,9," + ",".join(["0,0"] * 14)
     (instance,) = ctw1500.parse(f"\ufeff{line}\r\n", "0001.txt")
     assert polygons([instance]) == [[(5, 5)] * 14] and instance.where == "0001.txt, line 1"
+
+
+def test_an_escape_beyond_unicode_stays_as_written():
+    line = r"x: [[0 50 50 0]], y: [[0 0 20 20]], ornt: [u'c'], transcriptions: [u'\U99999999 \U0001F600']"
+    assert total_text.parse_text(line, "gt.txt")[0].transcription == "\\U99999999 \U0001f600"

@@ -230,3 +230,14 @@ def test_own_checkpoints_missing_files_and_missing_configs_are_named(narrow_conf
 def test_published_names_do_not_load_without_the_import(kkd):
     with pytest.raises(InputError, match="missing"):
         load_strict(build_detector(narrow_kkd()), kkd[1], "published.pth")
+
+
+def test_a_key_with_and_without_prefix_and_the_file_itself_are_refused(tmp_path):
+    source = tmp_path / "published.pth.tar"
+    tensor = torch.zeros(1)
+    torch.save({"state_dict": {"module.backbone.conv1.weight": tensor, "backbone.conv1.weight": tensor}}, source)
+    command = ["tools/import_checkpoint.py", source, "--config", "config/pan/r18_ctw.py"]
+    assert "holds backbone.conv1.weight twice" in run_script(*command, tmp_path / "ours.pth.tar", code=2)
+    before = source.read_bytes()
+    assert "is the published file itself" in run_script(*command, source, code=2)
+    assert source.read_bytes() == before

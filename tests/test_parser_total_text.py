@@ -59,12 +59,14 @@ def test_plain_text(tmp_path):
     assert parser.ground_truth == tmp_path / "Groundtruth/Polygon/Test"
 
 
-def test_mat_goes_before_plain_text(tmp_path):
-    write(tmp_path, "img1.JPG", "poly_gt_img1.txt", CURVED_LINE.format("new"))
+def test_either_layout_but_not_both(tmp_path):
     write(tmp_path, "img1.JPG", "poly_gt_img1.mat", mat_bytes(polygt=total_text_rows((*CURVED, "old", "c"))))
     write(tmp_path, "img2.png", "poly_gt_img2.txt", CURVED_LINE.format("new"))
     parser = TotalText(tmp_path, "train")
     assert [(r.name, r.transcriptions) for r in parser.records] == [("img1", ["old"]), ("img2", ["new"])]
+    write(tmp_path, "img1.JPG", "poly_gt_img1.txt", CURVED_LINE.format("new"))
+    with pytest.raises(InputError, match=r"poly_gt_img1\.mat: stands beside poly_gt_img1\.txt"):
+        TotalText(tmp_path, "train")
 
 
 def test_instances_of_few_vertices_are_left_out_and_counted(tmp_path):

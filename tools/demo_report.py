@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from dataset import read_image
 from engine.checkpoint import load_detector
 from engine.config import load_config, test_settings
-from engine.inference import predict_logits, test_set, to_polygons
+from engine.inference import decoder, predict_logits, test_set, to_polygons
 from engine.visualise import draw
 from tools.report import picture, plot, row, table, write_page
 
@@ -80,7 +80,8 @@ def _examples(out: Path, configs: Mapping[str, str]) -> list[str]:
         figures = []
         for name in NAMES:
             logits = predict_logits(detectors[name], sample.image, cpu)
-            found = to_polygons(logits, sample.image.shape[-2:], sample.original_size, test_settings(cfgs[name]))
+            size, decode = sample.image.shape[-2:], decoder(detectors[name])
+            found = to_polygons(logits, decode, size, sample.original_size, test_settings(cfgs[name]))
             figures.append(picture(draw(image, sample.record, found), f"{sample.name}: {name}"))
             for channel, what in ((0, "text"), (1, "kernel")):
                 probability = 1 / (1 + np.exp(-np.clip(logits[channel], -30, 30)))

@@ -219,6 +219,8 @@ def _load(file: Path) -> Mapping[str, Any]:
     except json.JSONDecodeError as error:
         reason = f"{error.msg}, column {error.colno}"
         raise InputError(f"{file}, line {error.lineno}: is not JSON ({reason}); correct or remove the file") from error
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of brackets
+        raise InputError(f"{file}: is not JSON that can be read ({error}); correct or remove the file") from error
     if not isinstance(content, Mapping):
         raise InputError(f"{file}: holds a {type(content).__name__} where an object is expected; remove the file")
     return content

@@ -23,6 +23,8 @@ from models.weights import read_checkpoint, state_dict_of
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
+    if Path(args.src).resolve() == Path(args.dst).resolve():
+        raise InputError(f"{args.dst}: is the published file itself; name another one to write")
     checkpoint = read_checkpoint(args.src)
     published = state_dict_of(checkpoint, args.src)
     if any(key.startswith(("neck.", "head.")) for key in published):

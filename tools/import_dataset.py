@@ -126,9 +126,11 @@ def write_split(images: Sequence[LabelledImage], folder: Path, split: str, link:
 
 
 def check_names(found: Iterable[LabelledImage], job: Import) -> None:
-    """Notes images that would be stored under one name."""
+    """Notes images that would be stored under one name, or under a hidden one, which nothing would read."""
     first: dict[str, LabelledImage] = {}
     for image in found:
+        if image.path.name.startswith("."):
+            job.problems.append(f"{image.where}: image {image.path} has the name of a hidden file; rename it")
         other = first.setdefault(image.path.stem, image)
         if other is not image:
             same = f"image {image.path} has the name of {other.path}, which is that of {other.where}"

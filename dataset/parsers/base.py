@@ -138,14 +138,16 @@ def list_images(root: Path, folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIX
 
 
 def annotation_of(image: Path, folder: Path, *names: str) -> Path:
-    """The annotation file of an image: the first of the names that exists.
+    """The annotation file of an image: the one of the names that exists.
 
     Raises:
-        InputError: none does.
+        InputError: none does, or several do.
     """
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
+    there = [name for name in names if (folder / name).is_file()]
+    if len(there) == 1:
+        return folder / there[0]
+    if there:
+        raise InputError(f"{folder / there[0]}: stands beside {there[1]}; keep one annotation file for each image")
     missing = " or ".join([str(folder / names[0]), *names[1:]])
     raise InputError(f"{image}: has no annotation file {missing}; add it (it may be empty) or remove the image")
 

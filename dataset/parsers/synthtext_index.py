@@ -103,7 +103,7 @@ def open_index(path: Path, stamp: dict[str, Any]) -> SynthTextIndex | None:
     """The index, or None where there is none, or one that is damaged or made of something else."""
     try:
         index = SynthTextIndex(path)
-    except (OSError, ValueError, LookupError):
+    except (OSError, ValueError, LookupError, TypeError):
         return None
     return index if index.stamp == stamp else None
 

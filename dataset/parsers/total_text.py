@@ -13,8 +13,8 @@ from dataset.registry import PARSERS
 class TotalText(FilePairParser):
     """1255 training and 300 test images.
 
-    `data/total_text/Images/{Train,Test}/NAME.jpg` with `Groundtruth/Polygon/{Train,Test}/poly_gt_NAME.mat` or,
-    where there is no `.mat`, `poly_gt_NAME.txt`. An instance with the transcription `#` is ignored in training;
+    `data/total_text/Images/{Train,Test}/NAME.jpg` with `Groundtruth/Polygon/{Train,Test}/poly_gt_NAME.mat` or
+    `poly_gt_NAME.txt`, not both. An instance with the transcription `#` is ignored in training;
     the evaluation protocol has a rule of its own.
     """
 
