@@ -74,7 +74,9 @@ def progress_lines(label: str, items: Iterable, total: int) -> Iterator:
 
 if __name__ == "__main__":
     parser = cli.parser(__doc__, folder="--out")
-    parser.add_argument("config", help="a distillation config, such as config/multineck/faster_cascade_r101_to_faster_r50_coco.py")
+    parser.add_argument(
+        "config", help="a distillation config, such as config/multineck/faster_cascade_r101_to_faster_r50_coco.py"
+    )
     parser.add_argument("--teacher", default="all", metavar="N", help="number of the teacher, from 1 (default: all)")
     parser.add_argument(
         "--max-steps", type=int, default=-1, metavar="N", help="stop after N images; the next call goes on"
