@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,9 @@ def _evaluate(
 ) -> tuple[dict[str, Any], bool]:
     kept = work_dir / f"{path.name}.json"
     key = _fingerprint(cfg, path, precision, images)
-    if kept.is_file():
+    with suppress(OSError, ValueError, TypeError, KeyError):  # not there, or damaged: it is made anew
         row = json.loads(kept.read_text())
-        if row.get("key") == key:
+        if row["key"] == key:
             return row, True
     detector, about = load_detector(cfg.model, path)
     settings = test_settings(cfg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,8 @@ class TrainSettings:
             one_of("train_cfg.schedule", self.schedule, ("polylr",))
         elif not isinstance(self.schedule, Sequence) or not all(type(epoch) is int for epoch in self.schedule):
             raise InputError(f"train_cfg.schedule={self.schedule!r}: expected 'polylr' or a list of epochs")
+        elif list(self.schedule) != sorted(set(self.schedule)) or min(self.schedule, default=1) < 1:
+            raise InputError(f"train_cfg.schedule={self.schedule!r}: expected ascending epochs, 1 or more")
         for key, least in (
             ("epoch", 1),
             ("parts", 1),
@@ -62,8 +65,12 @@ class TrainSettings:
         ):
             if getattr(self, key) < least:
                 raise InputError(f"train_cfg.{key}={getattr(self, key)}: expected {least} or more")
-        if self.lr <= 0:
+        if not 0 < self.lr < math.inf:
             raise InputError(f"train_cfg.lr={self.lr}: expected a number above 0")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"train_cfg.momentum={self.momentum}: expected a number from 0 to below 1")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"train_cfg.weight_decay={self.weight_decay}: expected 0 or more")
         if self.clip_grad is not None and self.clip_grad <= 0:
             raise InputError(f"train_cfg.clip_grad={self.clip_grad}: expected a number above 0, or None")
 
@@ -94,5 +101,7 @@ class TestSettings:
         if self.variant is not None:
             one_of("test_cfg.variant", self.variant, PROTOCOLS[self.protocol].variants)
         one_of(f"test_cfg.bbox_type for {self.protocol}", self.bbox_type, PROTOCOLS[self.protocol].bbox_types)
+        if self.min_area < 0:
+            raise InputError(f"test_cfg.min_area={self.min_area}: expected 0 or more")
         if not 0 <= self.min_score <= 1:
             raise InputError(f"test_cfg.min_score={self.min_score!r}: expected a number from 0 to 1")

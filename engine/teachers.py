@@ -15,7 +15,7 @@ from engine.checkpoint import new_detector
 from engine.config import load_config
 from engine.tasks import task_of
 from errors import InputError
-from models.weights import read_checkpoint, state_dict_of
+from models.weights import load_strict, read_checkpoint, state_dict_of
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def load_teacher(cfg: Config, number: int, dataset: Dataset | None) -> Teacher:
     content = read_checkpoint(entry.checkpoint)
     network = new_detector(own.model, pretrained=False)
     teacher = Teacher(number, entry.checkpoint, network, state_dict_of(content, entry.checkpoint))
+    load_strict(network, teacher.weights, source=f"teacher {number}, {entry.checkpoint}")  # names the file if it fails
     if hasattr(dataset, "classes"):
         _check_classes(teacher, content.get("classes"), dataset)
     return teacher

@@ -18,4 +18,4 @@ data = dict(
         long_side=192,
     ),
 )
-test_cfg = dict(protocol="coco", variant="bbox", result_path="outputs/demo-multineck/results.json")
+test_cfg = dict(protocol="coco", variant="bbox", result_path="outputs/demo-multineck/detections.json")

@@ -49,11 +49,12 @@ class CascadeHeads(nn.Module):
         score_thresh: float = 0.05,
         nms_thresh: float = 0.5,
         detections: int = 100,
+        samples: int = 512,
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(
             FasterHeads(
-                in_channels, num_classes, representation, score_thresh, nms_thresh, detections,
+                in_channels, num_classes, representation, score_thresh, nms_thresh, detections, samples,
                 positive_iou=iou, box_weights=box_weights, class_agnostic=True,
             )
             for iou, box_weights in zip(STAGE_IOUS, STAGE_BOX_WEIGHTS)

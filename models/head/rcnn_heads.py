@@ -85,6 +85,7 @@ class FasterHeads(RoIHeads):
         score_thresh: float = 0.05,
         nms_thresh: float = 0.5,
         detections: int = 100,
+        samples: int = 512,
         positive_iou: float = 0.5,
         box_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0),
         class_agnostic: bool = False,
@@ -95,7 +96,7 @@ class FasterHeads(RoIHeads):
             BoxPredictor(representation, num_classes, class_agnostic),
             fg_iou_thresh=positive_iou,
             bg_iou_thresh=positive_iou,
-            batch_size_per_image=512,
+            batch_size_per_image=samples,
             positive_fraction=0.25,
             bbox_reg_weights=tuple(box_weights),
             score_thresh=score_thresh,
@@ -140,8 +141,9 @@ class MaskHeads(FasterHeads):
         score_thresh: float = 0.05,
         nms_thresh: float = 0.5,
         detections: int = 100,
+        samples: int = 512,
     ) -> None:
-        super().__init__(in_channels, num_classes, representation, score_thresh, nms_thresh, detections)
+        super().__init__(in_channels, num_classes, representation, score_thresh, nms_thresh, detections, samples)
         add_mask_head(self, in_channels, num_classes, mask_channels)
         self.predict_masks = predict_masks
 
