@@ -14,7 +14,7 @@ import numpy as np
 from faster_coco_eval.core import mask as mask_codec
 
 from dataset.synthetic_files import run_jobs, write_set
-from dataset.synthetic_shapes import CLASSES, MIN_SIDE, render_scene
+from dataset.synthetic_shapes import CLASSES, MIN_SIDE, STYLES, render_scene
 from errors import InputError
 
 GENERATOR = 1  # raise it whenever the same seed gives other images, so that an old set is not taken for a new one
@@ -32,6 +32,7 @@ class _Plan:
     first_ids: tuple[int, int]
     size: tuple[int, int]
     seed: int
+    style: str
 
 
 def write_coco(
@@ -43,6 +44,7 @@ def write_coco(
     workers: int = 1,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    style: str = "standard",
 ) -> bool:
     """Writes `out/{train2017,val2017}`, `out/annotations/instances_{train,val}2017.json` and a description.
 
@@ -57,6 +59,7 @@ def write_coco(
         workers: processes.
         overwrite: replace a set that an earlier call wrote with other arguments.
         progress: called with (images done, images in all).
+        style: a key of STYLES: 'standard', or 'easy' (fewer and larger shapes, each class of its own hue).
 
     Returns:
         True if the set was written, False if `out` already held exactly this one.
@@ -65,10 +68,13 @@ def write_coco(
         InputError: an argument out of range, or `out` holds something else.
     """
     _check(train, val, size, seed, workers)
+    if style not in STYLES:
+        raise InputError(f"style {style!r}: give one of {', '.join(STYLES)}")
     description = {"generator": GENERATOR, "shapes": CLASSES, "train": train, "val": val, "size": size, "seed": seed}
+    description["style"] = style
 
     def write(folder: Path) -> None:
-        plan = _Plan(folder, (1, train + 1), tuple(size), seed)
+        plan = _Plan(folder, (1, train + 1), tuple(size), seed, style)
         _write_images(plan, (train, val), workers, progress)
 
     return write_set(out, description, write, overwrite)
@@ -112,7 +118,7 @@ def _write_image(plan: _Plan, job: tuple[int, int]) -> tuple[dict[str, Any], lis
     """Writes one image; returns its entry and those of its objects, which still lack an id."""
     split, index = job
     rng = np.random.default_rng([plan.seed, split, index])
-    image, objects = render_scene(rng, plan.size)
+    image, objects = render_scene(rng, plan.size, STYLES[plan.style])
     ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(45, 96))])
     if not ok:
         raise RuntimeError(f"OpenCV could not encode a JPEG of {image.shape}")

@@ -16,11 +16,34 @@ MIN_VISIBLE = 0.2  # of the area of a shape; what shows less of itself, or less 
 MIN_AREA = 24  # px
 
 _SUPERSAMPLING = 4
-_RADII = (8.0, 0.3)  # smallest in px, largest as a fraction of the shorter side of the image
-_OBJECTS, _DISTRACTORS = (1, 8), (0, 5)  # how many, both ends included
+_LARGEST = 0.3  # radius, as a fraction of the shorter side of the image
 _EMPTY = 0.04  # share of images without objects
-_CONTRAST = (20.0, 120.0)  # grey levels between a shape and what it is painted on
-_NOISE = 10.0  # largest deviation of the sensor noise, grey levels
+
+
+@dataclass(frozen=True)
+class Style:
+    """How hard the scenes are.
+
+    Attributes:
+        objects, distractors: how many, both ends included.
+        smallest: radius, px.
+        contrast: grey levels between a shape and what it is painted on.
+        noise: largest deviation of the sensor noise, grey levels.
+        tinted: each class has a hue of its own, so that colour tells what the outline tells.
+    """
+
+    objects: tuple[int, int] = (1, 8)
+    distractors: tuple[int, int] = (0, 5)
+    smallest: float = 8.0
+    contrast: tuple[float, float] = (20.0, 120.0)
+    noise: float = 10.0
+    tinted: bool = False
+
+
+STYLES = {
+    "standard": Style(),
+    "easy": Style(objects=(1, 4), distractors=(0, 0), smallest=14.0, noise=4.0, tinted=True),
+}
 
 
 @dataclass(frozen=True)
@@ -41,30 +64,34 @@ class SceneObject:
         return tuple(cv2.boundingRect(self.mask.astype(np.uint8)))
 
 
-def render_scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, list[SceneObject]]:
+def render_scene(
+    rng: np.random.Generator, size: tuple[int, int], style: Style = STYLES["standard"]
+) -> tuple[np.ndarray, list[SceneObject]]:
     """Renders one image.
 
     Args:
         rng: the only source of chance.
         size: (W, H) in px, at least `MIN_SIDE` each.
+        style: how hard it is.
 
     Returns:
         (H, W, 3) uint8 **BGR** and its objects; their masks do not overlap.
     """
     image, fabric = _texture(rng, size), _texture(rng, size)
-    objects = 0 if rng.random() < _EMPTY else int(rng.integers(_OBJECTS[0], _OBJECTS[1] + 1))
-    distractors = int(rng.integers(_DISTRACTORS[0], _DISTRACTORS[1] + 1))
+    objects = 0 if rng.random() < _EMPTY else int(rng.integers(style.objects[0], style.objects[1] + 1))
+    distractors = int(rng.integers(style.distractors[0], style.distractors[1] + 1))
     names = [*rng.choice(CLASSES, objects), *rng.choice(list(_DISTRACTOR_OUTLINES), distractors)]
     rng.shuffle(names)
     owner = np.full((size[1], size[0]), -1, np.int16)  # which shape every pixel shows
     areas, radii = [], []
     for i, name in enumerate(names):
-        radius = _RADII[0] * (_RADII[1] * min(size) / _RADII[0]) ** rng.random()
+        radius = style.smallest * (_LARGEST * min(size) / style.smallest) ** rng.random()
         cover = _cover(rng, name, radius)
         left, top = _place(rng, size, cover.shape)
         shown = _cut(cover, left, top, size)
         window = np.s_[max(top, 0) : max(top, 0) + shown.shape[0], max(left, 0) : max(left, 0) + shown.shape[1]]
-        _paint(rng, image[window], fabric[window], shown)
+        hue = CLASSES.index(name) / len(CLASSES) if style.tinted and name in CLASSES else None
+        _paint(rng, image[window], fabric[window], shown, style.contrast, hue)
         owner[window][shown >= 128] = i
         areas.append(np.count_nonzero(cover >= 128))
         radii.append(radius)
@@ -73,7 +100,7 @@ def render_scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.nd
         mask = owner == i
         if name in CLASSES and np.count_nonzero(mask) >= max(MIN_VISIBLE * areas[i], MIN_AREA):
             found.append(SceneObject(str(name), mask))
-    return photograph(rng, image, 2 * min(radii, default=20.0), noise=_NOISE), found
+    return photograph(rng, image, 2 * min(radii, default=20.0), noise=style.noise), found
 
 
 def _texture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
@@ -110,11 +137,24 @@ def _cut(cover: np.ndarray, left: int, top: int, size: tuple[int, int]) -> np.nd
     return cover[max(-top, 0) : size[1] - top, max(-left, 0) : size[0] - left]
 
 
-def _paint(rng: np.random.Generator, ground: np.ndarray, fabric: np.ndarray, cover: np.ndarray) -> None:
-    """Paints `cover` on `ground`, in place: plain, shaded or of `fabric`, lighter or darker than what it is on."""
+def _paint(
+    rng: np.random.Generator,
+    ground: np.ndarray,
+    fabric: np.ndarray,
+    cover: np.ndarray,
+    contrast: tuple[float, float],
+    hue: float | None,
+) -> None:
+    """Paints `cover` on `ground`, in place: plain, shaded or of `fabric`, lighter or darker than what it is on.
+
+    A hue, 0 to 1, stands instead of the contrast: a strong colour of about that hue.
+    """
     lightness = float(np.mean(ground, axis=(0, 1)) @ LUMA)
-    step = rng.uniform(*_CONTRAST) * (1 if rng.random() < (255 - lightness) / 255 else -1)
+    step = rng.uniform(*contrast) * (1 if rng.random() < (255 - lightness) / 255 else -1)
     colour = random_colour(rng, float(np.clip(lightness + step, 8, 247)))
+    if hue is not None:
+        hsv = np.array([180 * hue + rng.uniform(-6, 6), rng.uniform(190, 255), rng.uniform(140, 255)])
+        colour = cv2.cvtColor(np.uint8([[hsv % (180, 256, 256)]]), cv2.COLOR_HSV2BGR)[0, 0]
     paint = np.empty_like(ground)
     paint[:] = colour
     kind = rng.random()

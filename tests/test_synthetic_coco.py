@@ -15,7 +15,7 @@ from annotations.coco_masks import rasterise
 from dataset import synthetic_shapes
 from dataset.coco import build_detection_dataset
 from dataset.synthetic_coco import CATEGORY_IDS, write_coco
-from dataset.synthetic_shapes import CLASSES, MIN_AREA, render_scene
+from dataset.synthetic_shapes import CLASSES, MIN_AREA, STYLES, render_scene
 from errors import InputError
 from tools import make_synthetic_coco
 
@@ -235,3 +235,16 @@ def test_masks_follow_the_picture(monkeypatch):
         if objects:
             assert np.array_equal(objects[0].mask, image[..., 0] >= 164)
             assert objects[0].box == cv2.boundingRect((image[..., 0] >= 164).astype(np.uint8))
+
+
+def test_easy_scenes_have_few_large_shapes_in_the_hue_of_their_class():
+    hues = {name: [] for name in CLASSES}
+    for seed in range(40):
+        image, objects = render_scene(np.random.default_rng(seed), (128, 128), STYLES["easy"])
+        assert len(objects) <= 4
+        hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
+        for found in objects:
+            hues[found.name].append(float(np.median(hsv[..., 0][cv2.erode(found.mask.astype(np.uint8), None) > 0])))
+    for number, name in enumerate(CLASSES):
+        turns = np.abs((np.array(hues[name]) - 180 * number / len(CLASSES) + 90) % 180 - 90)
+        assert len(turns) > 5 and np.mean(turns < 15) > 0.8, name

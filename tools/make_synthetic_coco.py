@@ -23,6 +23,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--train", type=int, default=2000, metavar="N", help="training images (default 2000)")
     parser.add_argument("--val", type=int, default=400, metavar="M", help="validation images (default 400)")
     parser.add_argument("--size", type=parse_size, default=(256, 256), metavar="WxH", help="default 256x256")
+    parser.add_argument(
+        "--style", default="standard", choices=["standard", "easy"], help="easy: large, coloured by class"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
     parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes (default 1)")
     parser.add_argument("--overwrite", action="store_true", help="replace a synthetic set made with other options")
@@ -47,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
             workers=args.workers,
             overwrite=args.overwrite,
             progress=lambda done, total: bar.update(task, completed=done),
+            style=args.style,
         )
     if written:
         print(f"{args.out}: {args.train} training and {args.val} validation images")
