@@ -1,4 +1,4 @@
-"""What a network costs, part by part: parameters, FLOPs of a forward pass, activations kept for the backward pass.
+"""What a text detector costs, part by part: parameters, FLOPs of a forward pass, activations kept for the backward pass.
 
 python tools/model_complexity.py CONFIG needs neither a GPU nor weights: tensors without content are sent through the
 network. For a distillation config it measures the student, and gives the totals of its teachers.
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from engine import cli
 from engine.checkpoint import new_detector
 from engine.config import load_config
+from engine.tasks import TASKS, task_of
 from errors import InputError
 from eval.files import write_json
 from tools.make_synthetic import parse_size
@@ -100,6 +101,8 @@ def main(args: argparse.Namespace) -> None:
     if args.batch < 1:
         raise InputError(f"--batch {args.batch}: expected 1 or more")
     cfg = load_config(args.config, args.cfg_options)
+    if task_of(cfg) is not TASKS["text"]:
+        raise InputError(f"{args.config}: an object detector, whose cost depends on what is in the image; not measured")
     rows = _measure_config(cfg, args)
     for teacher in cfg.get("distiller", {}).get("teachers", []):
         cost = _measure_config(load_config(teacher.config), args)["total"]
