@@ -1,4 +1,4 @@
-"""What a text detector costs, part by part: parameters, FLOPs of a forward pass, activations kept for the backward pass.
+"""What a text detector costs by part: parameters, FLOPs of a forward pass, activations kept for the backward pass.
 
 python tools/model_complexity.py CONFIG needs neither a GPU nor weights: tensors without content are sent through the
 network. For a distillation config it measures the student, and gives the totals of its teachers.
