@@ -31,4 +31,11 @@ distiller = dict(
         ),
     ],
     channels=64,
+    # A hundredth of the published weights, which are for features that start from ImageNet: here they drown the
+    # detector's own losses.
+    alpha=1e-5,
+    beta=5e-6,
+    gamma=5e-6,
+    lambda_=5e-8,
+    object_weight=2e-8,
 )
