@@ -31,7 +31,7 @@ CONFIGS = {
     }.items()
 }
 LAST = "checkpoint_last.pth.tar"
-DATA = ["--train", 540, "--val", 100, "--size", "128x128", "--style", "easy", "--seed", 0]
+DATA = ["--train", 460, "--val", 80, "--size", "128x128", "--style", "easy", "--seed", 0]
 SCORES = ("ap", "ap50", "ap75")
 
 
