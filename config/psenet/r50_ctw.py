@@ -4,12 +4,4 @@ data = dict(
     train=dict(img_size=736, short_size=736, kernel_scale=None, kernel_num=7, min_scale=0.7),
     test=dict(short_size=736),
 )
-train_cfg = dict(
-    lr=1e-3,
-    schedule=[200, 400],
-    epoch=600,
-    optimizer="SGD",
-    momentum=0.99,
-    weight_decay=5e-4,
-)
 test_cfg = dict(min_score=0.85)

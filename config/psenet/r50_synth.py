@@ -3,13 +3,4 @@ data = dict(
     batch_size=16,
     train=dict(img_size=736, short_size=736, kernel_scale=None, kernel_num=7, min_scale=0.7),
 )
-train_cfg = dict(
-    lr=1e-3,
-    schedule="polylr",
-    epoch=1,
-    parts=100,
-    save_interval=100,
-    optimizer="SGD",
-    momentum=0.99,
-    weight_decay=5e-4,
-)
+train_cfg = dict(schedule="polylr", epoch=1, parts=100, save_interval=100)
