@@ -15,7 +15,7 @@ from annotations.coco_masks import rasterise
 from dataset import synthetic_shapes
 from dataset.coco import build_detection_dataset
 from dataset.synthetic_coco import CATEGORY_IDS, write_coco
-from dataset.synthetic_shapes import CLASSES, MIN_AREA, STYLES, render_scene
+from dataset.synthetic_shapes import CLASSES, MIN_AREA, STYLES, Style, render_scene
 from errors import InputError
 from tools import make_synthetic_coco
 
@@ -201,13 +201,12 @@ def test_what_is_hidden_is_no_object(monkeypatch):
     """All shapes on one spot, against a literal twin: what is drawn last hides the rest, nothing hides that."""
     monkeypatch.setattr(synthetic_shapes, "_place", lambda rng, size, shape: (64 - shape[1] // 2, 64 - shape[0] // 2))
     monkeypatch.setattr(synthetic_shapes, "_EMPTY", 0)
-    monkeypatch.setattr(synthetic_shapes, "_DISTRACTORS", (0, 0))
     covers = []
-    monkeypatch.setattr(synthetic_shapes, "_paint", lambda rng, ground, fabric, cover: covers.append(cover >= 128))
+    monkeypatch.setattr(synthetic_shapes, "_paint", lambda rng, ground, fabric, cover, *_: covers.append(cover >= 128))
     hidden = 0
     for seed in range(60):
         covers.clear()
-        objects = render_scene(np.random.default_rng(seed), (128, 128))[1]
+        objects = render_scene(np.random.default_rng(seed), (128, 128), Style(distractors=(0, 0)))[1]
         owner = np.full((128, 128), -1)
         for i, cover in enumerate(covers):
             start = 64 - len(cover) // 2
@@ -223,15 +222,13 @@ def test_masks_follow_the_picture(monkeypatch):
     """With plain paint on a plain ground and no camera, the picture itself says where the shapes are."""
     monkeypatch.setattr(synthetic_shapes, "_texture", lambda rng, size: np.full((size[1], size[0], 3), 100, np.uint8))
     monkeypatch.setattr(synthetic_shapes, "photograph", lambda rng, image, detail, noise: image)
-    monkeypatch.setattr(synthetic_shapes, "_DISTRACTORS", (0, 0))
-    monkeypatch.setattr(synthetic_shapes, "_OBJECTS", (1, 1))
 
-    def paint(rng, ground, fabric, cover):
+    def paint(rng, ground, fabric, cover, *_):
         ground[:] = 100 + cover[..., None] // 2
 
     monkeypatch.setattr(synthetic_shapes, "_paint", paint)
     for seed in range(20):
-        image, objects = render_scene(np.random.default_rng(seed), SIZE)
+        image, objects = render_scene(np.random.default_rng(seed), SIZE, Style(objects=(1, 1), distractors=(0, 0)))
         if objects:
             assert np.array_equal(objects[0].mask, image[..., 0] >= 164)
             assert objects[0].box == cv2.boundingRect((image[..., 0] >= 164).astype(np.uint8))
