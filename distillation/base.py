@@ -10,6 +10,7 @@ from mmengine.registry import Registry
 from torch import Tensor, nn
 
 from errors import InputError
+from models.fuse import fuse_batch_norm
 from models.weights import load_strict
 
 LEARNERS = Registry("learner")
@@ -76,7 +77,7 @@ class Distiller(Supervised):
         student: the network that is trained and saved.
         loss: the student's own task loss; None for an object detector, which computes its own.
         teachers: networks with their trained weights. The weights are loaded here and every tensor must match, so
-            that no student can learn from a teacher of random weights.
+            that no student can learn from a teacher of random weights. Batch norms are then folded into convolutions.
 
     Raises:
         InputError: a teacher whose weights are missing or do not match.
@@ -90,7 +91,8 @@ class Distiller(Supervised):
             raise InputError("distiller: no teacher given")
         for index, (teacher, weights) in enumerate(teachers):
             load_strict(teacher, weights, source=f"teacher {index + 1}")
-        self.teachers = nn.ModuleList(teacher for teacher, _ in teachers).requires_grad_(False).eval()
+        folded = nn.ModuleList(fuse_batch_norm(teacher) for teacher, _ in teachers)
+        self.teachers = folded.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Distiller:
         super().train(mode)

@@ -12,53 +12,64 @@ from models.layers import conv_bn_relu, init_kaiming
 from models.registry import MODELS
 
 
-def _projection(in_channels: int, out_channels: int) -> nn.Conv1d:
-    return nn.Conv1d(in_channels, out_channels, 1, bias=False)
+class Projection(nn.Conv1d):
+    """1x1 convolution without bias of rows: (..., N, C) to (..., N, C')."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 1, bias=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return F.linear(rows, self.weight[..., 0])
 
 
 class Tokenizer(nn.Module):
-    """Pools a flattened map (B, C, N) into T tokens (B, C, T) by learned spatial attention."""
+    """Pools the N pixels of a level (B, N, C) into T tokens (B, T, C) by learned spatial attention."""
 
     def __init__(self, channels: int, tokens: int) -> None:
         super().__init__()
-        self.attention = _projection(channels, tokens)
-        self.value = _projection(channels, channels)
+        self.attention = Projection(channels, tokens)
+        self.value = Projection(channels, channels)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        weights = (self.attention(pixels) / pixels.shape[1] ** 0.5).softmax(dim=2)  # (B, T, N)
-        return self.value(pixels) @ weights.transpose(1, 2)  # (B, C, T)
+        weights = (self.attention(pixels) / pixels.shape[2] ** 0.5).softmax(dim=1)  # (B, N, T)
+        return self.value(weights.transpose(1, 2) @ pixels)  # T rows to project instead of N, for the same result
 
 
 class TokenEncoder(nn.Module):
-    """Single-head self-attention and feed-forward over (B, C, T), with one LayerNorm over the (C, T) plane for both."""
+    """Single-head self-attention and feed-forward over (B, T, C), with one LayerNorm over the (C, T) plane for both."""
 
     def __init__(self, channels: int, tokens: int) -> None:
         super().__init__()
-        self.key = _projection(channels, channels)
-        self.query = _projection(channels, channels)
-        self.value = _projection(channels, channels)
-        self.expand = _projection(channels, channels)
-        self.contract = _projection(channels, channels)
+        self.key = Projection(channels, channels)
+        self.query = Projection(channels, channels)
+        self.value = Projection(channels, channels)
+        self.expand = Projection(channels, channels)
+        self.contract = Projection(channels, channels)
         self.norm = nn.LayerNorm((channels, tokens))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        logits = self.key(tokens).transpose(1, 2) @ self.query(tokens) / tokens.shape[1] ** 0.5  # (B, T key, T query)
-        tokens = self.norm(tokens + self.value(tokens) @ logits.softmax(dim=1))
-        return self.norm(tokens + self.contract(F.relu(self.expand(tokens))))
+        attended = F.scaled_dot_product_attention(self.query(tokens), self.key(tokens), self.value(tokens))
+        tokens = self._normalise(tokens + attended)
+        return self._normalise(tokens + self.contract(F.relu(self.expand(tokens))))
+
+    def _normalise(self, tokens: Tensor) -> Tensor:
+        return self.norm(tokens.transpose(1, 2)).transpose(1, 2)
 
 
 class Projector(nn.Module):
-    """Lets the pixels (B, C, N) of a level attend to the tokens (B, C, T) of that level, and adds the result."""
+    """Lets the pixels (B, N, C) of a level attend to the tokens (B, T, C) of that level, and adds the result."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.query = _projection(channels, channels)
-        self.key = _projection(channels, channels)
-        self.value = _projection(channels, channels)
+        self.query = Projection(channels, channels)
+        self.key = Projection(channels, channels)
+        self.value = Projection(channels, channels)
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> Tensor:
-        logits = self.query(pixels).transpose(1, 2) @ self.key(tokens) / pixels.shape[1] ** 0.5  # (B, N, T)
-        return pixels + self.value(tokens) @ logits.softmax(dim=2).transpose(1, 2)  # (B, C, N)
+        # (x W_q) . (t W_k) = x . (t W_k W_q'): the query projection goes to the T tokens, which are few.
+        keys = self.key(tokens) @ self.query.weight[..., 0]  # (B, T, C)
+        logits = pixels @ keys.transpose(1, 2) / pixels.shape[2] ** 0.5  # (B, N, T)
+        return pixels + logits.softmax(dim=2) @ self.value(tokens)  # (B, N, C)
 
 
 @MODELS.register_module()
@@ -82,12 +93,14 @@ class VisualTransformer(nn.Module):
         self.projector = Projector(channels)
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
-        pixels = [level.flatten(2) for level in pyramid]  # (B, C, N_l)
-        tokens = torch.cat([self.tokenizer(p) for p in pixels], dim=2)  # (B, C, 4T)
+        levels = [level.permute(0, 2, 3, 1) for level in pyramid]  # (B, H/s, W/s, C), as channels-last maps lie in memory
+        pixels = [level.flatten(1, 2) for level in levels]  # (B, N, C)
+        tokens = torch.cat([self.tokenizer(p) for p in pixels], dim=1)  # (B, 4T, C)
         for _ in range(self.passes):
             tokens = self.encoder(tokens)
-        parts = tokens.split(self.tokens, dim=2)
-        return [self.projector(p, t).view_as(level) for p, t, level in zip(pixels, parts, pyramid)]
+        parts = tokens.split(self.tokens, dim=1)
+        enhanced = [self.projector(p, t).view(level.shape) for p, t, level in zip(pixels, parts, levels)]
+        return [level.permute(0, 3, 1, 2) for level in enhanced]
 
 
 @MODELS.register_module()

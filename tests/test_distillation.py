@@ -83,7 +83,7 @@ def test_a_teacher_is_its_own_best_student(parts):
     twin_student.load_state_dict(teachers[0][1])
     learner = KernelMaskDistiller(twin_student, loss, teachers).eval()
     losses = learner(random_batch()).losses
-    assert losses["kkd_feature"] == 0 and losses["kkd_response"] == 0
+    assert losses["kkd_feature"] < 1e-12 and losses["kkd_response"] < 1e-12  # the teacher's batch norms are folded
 
 
 def test_teacher_stays_frozen_in_evaluation_mode(parts):

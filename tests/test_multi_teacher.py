@@ -51,7 +51,7 @@ def test_terms_of_two_teachers_equal_the_twin(student, teachers, weights, expect
     learner, batch = KernelMaskDistiller(student, PANLoss(), teachers, **options).eval(), random_batch()
     with torch.no_grad():
         losses, learnt = learner(batch).losses, student(batch.images)
-        taught = [teacher(batch.images) for teacher, _ in teachers]
+        taught = [teacher.eval()(batch.images) for teacher, _ in teachers]
     kernels = batch.kernels[:, 0].numpy()
     for number, (own, output) in enumerate(zip(expected, taught), 1):
         for name, factor in (("kkd_feature", 3.0), ("kkd_response", 1.0)):
