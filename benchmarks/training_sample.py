@@ -1,56 +1,57 @@
-"""Times one training sample, without decoding: `python benchmarks/training_sample.py [--size 640]`."""
+"""Times one augmented training sample of 640x640, from the JPEG on disk on, on one core."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
+import tempfile
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
+from harness import Row, compare, main
+
+from augmentation_twin import grey_levels, overlap, plain_sample  # isort: skip
 import cv2
 import numpy as np
+import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from dataset import build_dataset
+from dataset.samples import TrainSample
+from dataset.synthetic import STANDARD, write_dataset
 
-from dataset import TextRecord, TrainTransform
-
-
-def random_record(rng: np.random.Generator, size: tuple[int, int], count: int) -> TextRecord:
-    """`count` bent stripes of 14 points in an image of `size` (H, W)."""
-    polygons = []
-    for _ in range(count):
-        x = np.linspace(0, rng.uniform(60, 300), 7)
-        top = np.stack([x, 15 * np.sin(x / 60)], axis=1)
-        bottom = top[::-1] + np.array([0, rng.uniform(15, 50)])
-        start = rng.uniform((0, 0), (size[1] - 300, size[0] - 60))
-        polygons.append((np.concatenate([top, bottom]) + start).astype(np.float32))
-    return TextRecord(Path("random.jpg"), polygons, np.zeros(count, bool), [""] * count)
+IMAGES, SIZE, INSTANCES = 16, (1024, 768), 12
+KERNELS = {"PAN and KKD, 1 kernel": {"kernel_scale": 0.7}, "PSENet, 6 kernels": {"kernel_num": 7, "min_scale": 0.7}}
 
 
-def main() -> None:
-    """Prints the median time of a sample for both kinds of targets."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--size", type=int, default=640, help="side of the training crop")
-    options.add_argument("--runs", type=int, default=200)
-    options.add_argument("--instances", type=int, default=12, help="text instances in the image")
-    args = options.parse_args()
+def measure() -> list[Row]:
     cv2.setNumThreads(1)
-    rng = np.random.default_rng(0)
-    shape = (1000, 1400)
-    image = rng.integers(0, 256, (*shape, 3), np.uint8)
-    record = random_record(rng, shape, args.instances)
-    for name, kernels in (
-        ("PAN, KKD (1 kernel)", {"kernel_scale": 0.7}),
-        ("PSENet (6 kernels)", {"kernel_num": 7, "min_scale": 0.7}),
-    ):
-        transform = TrainTransform(args.size, args.size, **kernels)
-        times = []
-        for run in range(args.runs):
-            start = time.perf_counter()
-            transform(image, record, np.random.default_rng(run))
-            times.append(1e3 * (time.perf_counter() - start))
-        print(f"{name}: {np.median(times):.2f} ms a sample (90th percentile {np.percentile(times, 90):.2f} ms)")
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        style = replace(STANDARD, instances=(INSTANCES, INSTANCES), empty=0.0)
+        write_dataset(Path(folder) / "ctw1500", IMAGES, 0, SIZE, style=style)
+        return [row(Path(folder) / "ctw1500", name, kernels) for name, kernels in KERNELS.items()]
+
+
+def row(root: Path, name: str, kernels: dict[str, float]) -> Row:
+    """One image after the other, each with the random numbers that training draws for it in epoch 0."""
+    dataset = build_dataset({"type": "CTW1500", "split": "train", **kernels}, root, training=True)
+    size, ratios = dataset.transform.img_size, dataset.transform.ratios
+
+    def plain(index: int) -> TrainSample:
+        rng = np.random.default_rng([dataset.seed, 0, index])
+        return plain_sample(dataset.parser[index], rng, size, ratios)
+
+    ours, twin = (map(sample, cycle(range(IMAGES))).__next__ for sample in (dataset.__getitem__, plain))
+    work = f"1 sample ({name}) of an image of {SIZE[0]}x{SIZE[1]} with {INSTANCES} instances"
+    return compare(work, ours, twin, agreement, twin_name="every map step by step")
+
+
+def agreement(ours: TrainSample, twin: TrainSample) -> str:
+    """Of the first image."""
+    levels = grey_levels(ours.image, twin.image)
+    text, kernels = (overlap(getattr(ours.targets, name), getattr(twin.targets, name)) for name in ("text", "kernels"))
+    assert levels < 5 and text > 0.95 and kernels > 0.9, (levels, text, kernels)
+    return f"image to {levels:.1f} of 255 levels on average; IoU of text {text:.3f}, of kernels {kernels:.3f}"
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

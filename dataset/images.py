@@ -12,7 +12,8 @@ from errors import InputError
 
 # A marker is FF and a byte that is neither stuffing (00), a restart (D0 to D7) nor a fill byte (FF).
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
-_JPEG_START, _JPEG_END = b"\xff\xd8", 0xD9
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_END, _SCAN, _TEM = 0xD9, 0xDA, 0x01
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 
 
@@ -42,12 +43,12 @@ def read_image(path: Path | str) -> np.ndarray:
     try:
         # From memory, since cv2.imread does not open every non-ASCII path on every platform.
         buffer = np.frombuffer(data, np.uint8)
-        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
+        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
     except cv2.error:
         image = None
     if image is None:
         raise UnreadableImage(f"{path}: not an image OpenCV can decode; replace the file or remove it with its label")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
 
 
 def _is_cut_off(data: bytes) -> bool:
@@ -60,15 +61,21 @@ def _is_cut_off(data: bytes) -> bool:
 
 
 def _jpeg_ends(data: bytes) -> bool:
-    """Walks the segments, so that the end marker of an embedded thumbnail is not taken for the image's."""
+    """Walks the segments before the first scan, so that a thumbnail's end marker is not taken for the image's.
+
+    From there on the end marker is looked for from the back, where it mostly is: no scan and no table holds
+    these two bytes.
+    """
     position = len(_JPEG_START)
     while marker := _JPEG_MARKER.search(data, position):
         position = marker.end()
-        if marker[1][0] == _JPEG_END:
+        kind = marker[1][0]
+        if kind == _END:
             return True
-        if marker[1][0] == 0x01:  # TEM, the one remaining marker without a length
-            continue
-        position += int.from_bytes(data[position : position + 2], "big")
+        if kind == _SCAN:
+            return data.rfind(_JPEG_END, position) >= 0
+        if kind != _TEM:  # the one remaining marker without a length
+            position += int.from_bytes(data[position : position + 2], "big")
     return False
 
 

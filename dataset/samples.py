@@ -91,11 +91,12 @@ class TrainTransform:
         size = self.img_size
         geometry = draw_geometry(rng, image.shape[:2], self.short_size, self.aspect_jitter)
         matrix = geometry.matrix()
-        wanted = [map_points(p, matrix) for p, ignored in zip(record.polygons, record.ignore) if not ignored]
+        polygons = [map_points(p, matrix) for p in record.polygons]
+        wanted = [p for p, ignored in zip(polygons, record.ignore) if not ignored]
         top, left = draw_crop(rng, text_map(wanted, geometry.canvas), size)
         matrix = translate(matrix, top, left)
+        polygons = [p - np.array([left, top]) for p in polygons]
         valid = min(size, geometry.canvas[0]), min(size, geometry.canvas[1])
-        polygons = [map_points(p, matrix) for p in record.polygons]
         targets = make_targets(polygons, record.ignore, (size, size), self.ratios, valid)
         crop = jitter_colour(warp(image, matrix, size, valid), *draw_colour(rng))
         return TrainSample(normalise(crop), targets, record.name)

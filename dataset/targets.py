@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,47 +45,49 @@ def shrink_ratios(kernel_num: int, min_scale: float) -> tuple[float, ...]:
     return tuple(1 - (1 - min_scale) * i / n for i in range(1, n + 1))
 
 
-def shrink_distance(polygon: np.ndarray, ratio: float, max_shrink: int = MAX_SHRINK) -> int:
-    """By how many pixels the edges move inwards: A(1−r²)/P, rounded, at most `max_shrink`.
+def shrink_distances(polygon: np.ndarray, ratios: Sequence[float], max_shrink: int = MAX_SHRINK) -> list[int]:
+    """By how many pixels the edges move inwards: A(1−r²)/P, rounded, at most `max_shrink`; one for each ratio r.
 
     Args:
         polygon: (k, 2) in pixels; A is its area and P its perimeter (PSENet, CVPR 2019, equation 2).
-        ratio: r, 1 leaves the polygon as it is.
+        ratios: 1 leaves the polygon as it is.
     """
-    following = np.roll(polygon, -1, axis=0)
-    area = abs(np.sum(polygon[:, 0] * following[:, 1] - polygon[:, 1] * following[:, 0])) / 2
-    perimeter = np.hypot(*(following - polygon).T).sum()
-    return min(int(area * (1 - ratio**2) / (perimeter + 1e-3) + 0.5), max_shrink)
+    points = polygon.tolist()  # a dozen points are faster one by one than as arrays
+    edges = list(zip(points, points[1:] + points[:1]))
+    area = abs(sum(x * next_y - y * next_x for (x, y), (next_x, next_y) in edges)) / 2
+    perimeter = sum(math.dist(*edge) for edge in edges)
+    return [min(int(area * (1 - ratio**2) / (perimeter + 1e-3) + 0.5), max_shrink) for ratio in ratios]
 
 
-def shrink(polygon: np.ndarray, ratio: float, max_shrink: int = MAX_SHRINK) -> np.ndarray:
-    """Shrinks a polygon by a Vatti offset with rounded joins.
+def shrink(polygon: np.ndarray, ratios: Sequence[float], max_shrink: int = MAX_SHRINK) -> list[np.ndarray]:
+    """Shrinks a polygon by Vatti offsets with rounded joins, once for each ratio.
 
     A polygon that falls apart keeps its largest part: post-processing takes every connected kernel for an
     instance, so a second part would teach the network to break the text in two.
 
     Args:
         polygon: (k, 2) in pixels, either orientation.
-        ratio: shrink ratio, see `shrink_distance`.
+        ratios: shrink ratios, see `shrink_distances`.
 
     Returns:
-        (m, 2) float64; the polygon itself where nothing, or less than a triangle, would be left.
+        For each ratio (m, 2) float64; the polygon itself where nothing, or less than a triangle, would be left.
     """
     polygon = polygon.astype(np.float64)
-    distance = shrink_distance(polygon, ratio, max_shrink)
-    if distance <= 0:
-        return polygon
     origin = polygon.min(axis=0)
-    path = np.rint((polygon - origin) * _SUBPIXEL).astype(np.int64)
+    local = polygon - origin
     offset = pyclipper.PyclipperOffset(2.0, _ARC_TOLERANCE * _SUBPIXEL)
+    path = np.rint(local * _SUBPIXEL).astype(np.int64).tolist()
     try:
-        offset.AddPath(path.tolist(), pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
+        offset.AddPath(path, pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
     except pyclipper.ClipperException:  # nothing left of it on the clipper's grid
-        return polygon
-    parts = [part for part in offset.Execute(-distance * _SUBPIXEL) if len(part) > 2]
-    if not parts:
-        return polygon
-    return np.array(max(parts, key=lambda part: abs(pyclipper.Area(part)))) / _SUBPIXEL + origin
+        return [polygon] * len(ratios)
+    distances = shrink_distances(local, ratios, max_shrink)
+    shapes = {0: polygon}
+    for distance in set(distances) - {0}:
+        parts = [part for part in offset.Execute(-distance * _SUBPIXEL) if len(part) > 2]
+        largest = max(parts, key=lambda part: abs(pyclipper.Area(part)), default=None)
+        shapes[distance] = polygon if largest is None else np.array(largest) / _SUBPIXEL + origin
+    return [shapes[distance] for distance in distances]
 
 
 def fill(canvas: np.ndarray, polygon: np.ndarray, value: int) -> None:
@@ -132,8 +135,8 @@ def make_targets(
         if not reaches(polygon, (h, w)):
             continue
         fill(text, polygon, 1)
-        for kernel, ratio in zip(kernels, ratios):
-            fill(kernel, shrink(polygon, ratio), 1)
+        for kernel, shape in zip(kernels, shrink(polygon, ratios)):
+            fill(kernel, shape, 1)
         if ignored or count == MAX_INSTANCES:
             fill(training_mask, polygon, 0)
         else:
@@ -149,5 +152,5 @@ def make_targets(
 
 def reaches(polygon: np.ndarray, size: tuple[int, int]) -> bool:
     """Whether the bounding box of a polygon (k, 2) meets an image of size (H, W)."""
-    (x0, y0), (x1, y1) = polygon.min(axis=0), polygon.max(axis=0)
-    return bool(x1 > -0.5 and y1 > -0.5 and x0 < size[1] - 0.5 and y0 < size[0] - 0.5)
+    (x0, y0), (x1, y1) = polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist()
+    return x1 > -0.5 and y1 > -0.5 and x0 < size[1] - 0.5 and y0 < size[0] - 0.5

@@ -80,6 +80,17 @@ def test_progressive_jpeg_padding_and_thumbnail(tmp_path):
         read_image(path)
 
 
+def test_progressive_jpeg_cut_off_anywhere_is_refused(tmp_path):
+    """Nothing before the end marker looks like it: neither in a scan, nor in the tables between two of them."""
+    path = tmp_path / "a.jpg"
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    for length in range(3, len(jpeg), 2):
+        path.write_bytes(jpeg[:length])
+        with pytest.raises(UnreadableImage, match="end early"):
+            read_image(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\xff\xd8\xff\xd9"])
 def test_undecodable_and_missing_images(tmp_path, content):
     path = tmp_path / "a.jpg"

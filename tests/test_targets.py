@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.targets import fill, make_targets, shrink, shrink_distance, shrink_ratios
+from dataset.targets import fill, make_targets, shrink, shrink_distances, shrink_ratios
 
 SQUARE = np.array([[0, 0], [100, 0], [100, 100], [0, 100]], float)
 
@@ -39,18 +39,18 @@ def no_ignore(n: int) -> np.ndarray:
 
 def test_shrink_of_a_square_by_hand():
     # A = 10000, P = 400: 10000 · (1 − 0.49) / 400.001 + 0.5 = 13.25, so 13
-    assert shrink_distance(SQUARE, 0.7) == 13
-    shrunk = shrink(SQUARE, 0.7)
+    assert shrink_distances(SQUARE, [0.7]) == [13]
+    [shrunk] = shrink(SQUARE, [0.7])
     np.testing.assert_allclose(shrunk.min(axis=0), 13)
     np.testing.assert_allclose(shrunk.max(axis=0), 87)
     assert area(shrunk) == pytest.approx(74**2)
 
 
 def test_shrink_is_limited():
-    assert shrink_distance(SQUARE * 10, 0.5) == 20
-    assert shrink_distance(SQUARE * 10, 0.5, max_shrink=100) == 100
-    assert shrink_distance(SQUARE, 1.0) == 0
-    np.testing.assert_array_equal(shrink(SQUARE, 1.0), SQUARE)
+    assert shrink_distances(SQUARE * 10, [0.5]) == [20]
+    assert shrink_distances(SQUARE * 10, [0.5], max_shrink=100) == [100]
+    assert shrink_distances(SQUARE, [1.0]) == [0]
+    np.testing.assert_array_equal(shrink(SQUARE, [1.0]), [SQUARE])
 
 
 @given(stars(), st.floats(0.1, 1))
@@ -58,14 +58,13 @@ def test_shrink_is_limited():
 def test_shrink_distance_is_the_formula(polygon, ratio):
     perimeter = sum(math.dist(polygon[i - 1], polygon[i]) for i in range(len(polygon)))
     exact = area(polygon) * (1 - ratio * ratio) / (perimeter + 1e-3) + 0.5
-    assert shrink_distance(polygon, ratio) in {min(int(exact - 1e-9), 20), min(int(exact + 1e-9), 20)}
+    assert shrink_distances(polygon, [ratio])[0] in {min(int(exact - 1e-9), 20), min(int(exact + 1e-9), 20)}
 
 
 @given(stars(), st.floats(0.3, 0.95))
 @settings(max_examples=60, deadline=None)
 def test_shrunk_polygon_keeps_its_distance_from_the_edges(polygon, ratio):
-    distance = shrink_distance(polygon, ratio)
-    shrunk = shrink(polygon, ratio)
+    [distance], [shrunk] = shrink_distances(polygon, [ratio]), shrink(polygon, [ratio])
     contour = polygon.astype(np.float32)
     depths = [cv2.pointPolygonTest(contour, (float(x), float(y)), True) for x, y in shrunk]
     if np.array_equal(shrunk, polygon):
@@ -76,10 +75,19 @@ def test_shrunk_polygon_keeps_its_distance_from_the_edges(polygon, ratio):
         assert min(depths) < distance + 0.1
 
 
+@given(stars(), st.lists(st.floats(0.2, 1), max_size=7))
+@settings(max_examples=60, deadline=None)
+def test_shrinking_to_several_ratios_is_shrinking_to_each(polygon, ratios):
+    together, alone = shrink(polygon, ratios), [shrink(polygon, [ratio])[0] for ratio in ratios]
+    assert len(together) == len(ratios)
+    for first, second in zip(together, alone):
+        np.testing.assert_array_equal(first, second)
+
+
 def test_vanishing_polygon_keeps_its_full_shape():
     thin = np.array([[0, 0], [300, 0], [300, 1.5], [0, 1.5]], float)
-    np.testing.assert_array_equal(shrink(thin, 0.1), thin)
-    assert shrink_distance(thin, 0.1) == 1  # it would lose 2 of its 1.5 pixels
+    np.testing.assert_array_equal(shrink(thin, [0.1]), [thin])
+    assert shrink_distances(thin, [0.1]) == [1]  # it would lose 2 of its 1.5 pixels
     maps = make_targets([thin + 10], no_ignore(1), (32, 320), (0.1,))
     np.testing.assert_array_equal(maps.kernels[0], maps.text)
 
@@ -97,7 +105,7 @@ def test_polygon_that_falls_apart_keeps_its_largest_part():
     dumb_bell = np.array([point.split(",") for point in outline.split()], float)
     maps = make_targets([dumb_bell + 5], no_ignore(1), (80, 180), (0.7,))
     count, labels = cv2.connectedComponents(maps.kernels[0])
-    assert shrink_distance(dumb_bell, 0.7) > 2 and count == 2
+    assert shrink_distances(dumb_bell, [0.7])[0] > 2 and count == 2
     assert labels[35, 35] == 1  # the left, larger end
 
 
@@ -111,7 +119,7 @@ def test_shrink_ratios_of_psenet():
 def test_maps_against_literal_rasterisation(polygon, ratio):
     """Rounding moves a vertex by at most √½ pixel, and the outline reaches half a pixel beyond the edges."""
     maps = make_targets([polygon], no_ignore(1), (160, 160), (ratio,))
-    for drawn, shape in ((maps.text, polygon), (maps.kernels[0], shrink(polygon, ratio))):
+    for drawn, shape in ((maps.text, polygon), (maps.kernels[0], shrink(polygon, [ratio])[0])):
         contour = shape.astype(np.float32)
         depth = np.array(
             [[cv2.pointPolygonTest(contour, (x, y), True) for x in range(0, 160, 2)] for y in range(0, 160, 2)]

@@ -8,9 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from augmentation_twin import grey_levels, overlap, plain_sample, renumbered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset.images import read_image
 from dataset.records import TextRecord
 from dataset.samples import TrainTransform
 from dataset.transforms import (
@@ -124,6 +126,27 @@ def test_scaling_alone_is_that_of_resize():
     assert difference[inner].max() <= 2
 
 
+@given(
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.sampled_from([32, 160, 448]),
+    st.booleans(),
+    st.floats(-10, 10),
+    st.integers(0, 300),
+    st.integers(0, 300),
+)
+@settings(max_examples=60, deadline=None)
+def test_warp_is_that_of_the_whole_image_at_once(h, w, crop_size, flip, angle, top, left):
+    """Also where the crop shows a corner of the image, or nothing of it."""
+    image = np.random.default_rng(h).integers(0, 256, (h, w, 3), np.uint8)
+    matrix = translate(Geometry((h, w), (320, 480), flip, angle).matrix(), top, left)
+    valid = min(crop_size, 320), min(crop_size, 352)
+    out = warp(image, matrix, crop_size, valid)
+    whole = np.zeros((crop_size, crop_size, 3), np.uint8)
+    whole[: valid[0], : valid[1]] = cv2.warpAffine(image, matrix, valid[::-1], flags=cv2.INTER_LINEAR)
+    assert np.abs(out.astype(int) - whole).max() <= 8  # some versions place pixels to 1/32 of the next
+
+
 def test_what_is_beyond_the_canvas_is_padding():
     image = np.full((100, 200, 3), 255, np.uint8)
     geometry = Geometry((100, 200), (320, 640), angle=10)
@@ -205,6 +228,29 @@ def test_normalise():
     out = normalise(image)
     assert out.shape == (3, 5, 7) and out.dtype == np.float32
     np.testing.assert_allclose(out, np.transpose((image / 255 - MEAN) / STD, (2, 0, 1)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(220, 300), (420, 180), (100, 100)])
+def test_sample_against_one_step_after_the_other(tmp_path, shape):
+    rng = np.random.default_rng(shape[0])
+    pixels = cv2.GaussianBlur(rng.integers(0, 256, (*shape, 3), np.uint8), (0, 0), 4)
+    pixels = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX)
+    cv2.imwrite(str(tmp_path / "a.jpg"), pixels)
+    places = [(x, y) for y in range(5, shape[0] - 40, 55) for x in range(5, shape[1] - 70, 80)]
+    box = np.array([[0, 0], [30, 4], [62, 0], [62, 30], [30, 34], [0, 30]], np.float32)
+    polygons = [box + np.float32(place) for place in places]
+    ignore = np.arange(len(polygons)) % 4 == 2
+    record = TextRecord(tmp_path / "a.jpg", polygons, ignore, [""] * len(polygons))
+    transform = TrainTransform(192, 192, kernel_num=3, min_scale=0.6)
+    for seed in range(6):
+        ours = transform(read_image(record.image_path), record, np.random.default_rng(seed))
+        twin = plain_sample(record, np.random.default_rng(seed), 192, transform.ratios)
+        assert ours.name == twin.name and grey_levels(ours.image, twin.image) < 2
+        assert overlap(ours.targets.text, twin.targets.text) > 0.95
+        assert overlap(renumbered(ours.targets.instances), renumbered(twin.targets.instances)) > 0.95
+        for kernel, expected in zip(ours.targets.kernels, twin.targets.kernels):
+            assert overlap(kernel, expected) > 0.9
+        assert overlap(1 - ours.targets.training_mask, 1 - twin.targets.training_mask) > 0.95
 
 
 @pytest.mark.parametrize("shape", [(300, 420), (90, 1200), (1200, 90)])
