@@ -16,7 +16,7 @@ def main(args: argparse.Namespace) -> None:
     cli.check_counts(args, device)
     folder = Path(args.folder or Path("work_dirs") / cli.run_name(args.config))
     work_dir = Path(args.work_dir or folder / "batch_eval")
-    rows = evaluate_folder(cfg, folder, work_dir, device, args.precision, args.max_steps)
+    rows = evaluate_folder(cfg, folder, work_dir, device, args.precision, args.max_steps, args.batch_size)
     write_summary(rows, task_of(cfg), work_dir)
 
 

@@ -9,7 +9,7 @@ from engine import cli
 from engine.checkpoint import load_detector
 from engine.config import load_config, test_settings
 from engine.inference import worker_count
-from engine.speed import measure_speed
+from engine.speed import measure_speed, speed_table
 from engine.tasks import task_of
 from eval.files import write_json
 from models.fuse import fuse_batch_norm
@@ -32,16 +32,19 @@ def main(args: argparse.Namespace) -> None:
         return track(items, f"testing on {device.type}", total)
 
     workers = worker_count(cfg.data)
-    results = task.predict(detector, dataset, settings, device, args.precision, range(count), workers, progress)
+    options = dict(precision=args.precision, indices=range(count), workers=workers, batch_size=args.batch_size)
+    results = task.predict(detector, dataset, settings, device, **options, track=progress)
     summary = task.score(results, dataset, settings, result_path)
     print(task.table(summary))
     for line in dataset.issues.summary():
         print(line)
     summary |= {"checkpoint": str(args.checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
     if args.report_speed:
-        summary["speed"] = measure_speed(detector, dataset, settings, device, args.precision)
-        for stage, value in summary["speed"].items():
-            print(f"{stage:<18} {value:8.2f}" + ("" if stage == "images_per_second" else " ms"))
+        how = {"device": device.type, "precision": args.precision, "batch_size": args.batch_size, "workers": workers}
+        print("speed: " + ", ".join(f"{name} {value}" for name, value in how.items()))
+        summary["speed"] = measure_speed(detector, dataset, settings, device, **options)
+        print(speed_table(summary["speed"]))
+        summary["speed_settings"] = how
     write_json(folder / "results.json", summary)
     print(f"result files: {result_path}   scores: {folder / 'results.json'}")
     if args.vis:
@@ -58,7 +61,7 @@ if __name__ == "__main__":
         "--report-speed",
         "--report_speed",
         action="store_true",
-        help="also time each stage on up to 20 images",
+        help="also time each stage, and all together over all images",
     )
     cli.testing_options(parser)
     cli.run(main, parser)

@@ -31,7 +31,13 @@ SUFFIXES = (".pth.tar", ".pth", ".pt")
 
 
 def evaluate_folder(
-    cfg: Config, folder: Path, work_dir: Path, device: torch.device, precision: str, most: int = -1
+    cfg: Config,
+    folder: Path,
+    work_dir: Path,
+    device: torch.device,
+    precision: str,
+    most: int = -1,
+    batch_size: int = 1,
 ) -> list[dict[str, Any]]:
     """Scores of every checkpoint in `folder` (on the first `most` images), sorted by epoch.
 
@@ -54,7 +60,7 @@ def evaluate_folder(
     for number, path in enumerate(paths, 1):
         print(f"[{number}/{len(paths)}] {path.name} ", end="", flush=True)
         try:
-            row, reused = _evaluate(cfg, path, dataset, images, work_dir, device, precision)
+            row, reused = _evaluate(cfg, path, dataset, images, work_dir, device, precision, batch_size)
         except InputError as error:
             print(f"skipped: {error}", flush=True)
             errors.append(error)
@@ -74,6 +80,7 @@ def _evaluate(
     work_dir: Path,
     device: torch.device,
     precision: str,
+    batch_size: int,
 ) -> tuple[dict[str, Any], bool]:
     kept = work_dir / f"{path.name}.json"
     key = _fingerprint(cfg, path, precision, images)
@@ -85,7 +92,8 @@ def _evaluate(
     settings = test_settings(cfg)
     detector = fuse_batch_norm(detector).to(device)
     task = task_of(cfg)
-    results = task.predict(detector, dataset, settings, device, precision, images, worker_count(cfg.data))
+    workers = worker_count(cfg.data)
+    results = task.predict(detector, dataset, settings, device, precision, images, workers, batch_size)
     summary = task.score(results, dataset, settings, work_dir / "results" / path.name)
     number = re.search(r"(\d+)ep", path.name)
     epoch = about.get("epoch", int(number[1]) if number else None)

@@ -42,6 +42,14 @@ def training_options(p: argparse.ArgumentParser) -> None:
 def testing_options(p: argparse.ArgumentParser) -> None:
     """Adds the options of the two scripts that test."""
     p.add_argument("--max-steps", type=int, default=-1, metavar="N", help="take the first N images only")
+    p.add_argument(
+        "--batch-size",
+        "--batch_size",
+        type=int,
+        default=1,
+        metavar="N",
+        help="images of one size that the network takes at once, at most (default: 1)",
+    )
 
 
 def run(
@@ -108,9 +116,12 @@ def fastest_precision() -> str:
 
 
 def check_counts(args: argparse.Namespace, device: torch.device) -> None:
-    """InputError for numbers of devices and steps that make no run."""
+    """InputError for numbers of devices, steps and images that make no run."""
     if args.max_steps < 1 and args.max_steps != -1:
         raise InputError(f"--max-steps {args.max_steps}: expected 1 or more")
+    batch_size = getattr(args, "batch_size", None)
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"--batch-size {batch_size}: expected 1 or more")
     devices = getattr(args, "devices", 1)
     available = torch.cuda.device_count() if device.type == "cuda" else devices
     if not 1 <= devices <= available:

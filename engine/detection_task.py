@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
 
 from dataset import (
     CocoDataset,
-    DetectionBatch,
     DetectionTestTransform,
     DetectionTrainTransform,
     build_detection_dataset,
     collate_detection,
     read_image,
 )
+from dataset.detection_records import DetectionSample
 from distillation import SupervisedDetection
 from engine.checks import check_names, check_type, check_values, one_of, parameters
-from engine.inference import autocast
-from engine.task import Task, Track, silent
+from engine.pipeline import NetworkInput
+from engine.task import Task
 from engine.visualise import draw_objects, save_picture
 from errors import InputError
 from eval import coco
@@ -91,56 +91,38 @@ class DetectionTask(Task):
             raise InputError("data.test is missing: this config only trains; use one with a test split")
         return build_detection_dataset(data["test"], data["root"], training=False)
 
-    def predict(
-        self,
-        detector: nn.Module,
-        dataset: CocoDataset,
-        settings: DetectionTestSettings,
-        device: torch.device,
-        precision: str = "32",
-        indices: Sequence[int] | None = None,
-        workers: int = 0,
-        track: Track = silent,
-    ) -> dict[int, dict[str, Any]]:
+    def predict(self, detector: nn.Module, dataset: CocoDataset, *args: Any, **options: Any) -> dict[int, Any]:
         """See Task.
 
         Returns:
-            By image id: `boxes` (n, 4), `labels` (n,), `scores` (n,) as arrays in pixels of the original image, and
-            `segmentations` as eval.coco.encode_masks makes them, where `settings.variant` asks for masks.
+            By image id what `to_original` gives.
         """
         _check_classes(detector, dataset)
-        indices = range(len(dataset)) if indices is None else indices
-        loader = DataLoader(Subset(dataset, indices), 1, collate_fn=collate_detection, num_workers=workers)
-        results = {}
-        batch: DetectionBatch
-        for batch in track(loader, len(indices)):
-            [image_id] = batch.image_ids
-            results[image_id] = detect(detector, batch, device, precision, settings.variant == "segm")
-        return results
+        return super().predict(detector, dataset, *args, **options)
 
-    def stages(
-        self,
-        detector: nn.Module,
-        dataset: CocoDataset,
-        settings: DetectionTestSettings,
-        device: torch.device,
-        precision: str,
-    ) -> dict[str, Callable]:
-        def network(batch: DetectionBatch) -> dict[str, Any]:
-            return detect(detector, batch, device, precision, settings.variant == "segm")
+    def network_input(self, sample: DetectionSample) -> NetworkInput:
+        batch = collate_detection([sample])
+        [image], [size], [original_size], [key] = batch.images, batch.sizes, batch.original_sizes, batch.image_ids
+        return NetworkInput(key, image, tuple(size), original_size)
 
-        return {"read": lambda index: collate_detection([dataset[index]]), "network": network}
+    def network(self, detector: nn.Module, images: Tensor, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
+        return detector(images, sizes).detections
 
-    def score(
-        self,
-        results: dict[int, dict[str, Any]],
-        dataset: CocoDataset,
-        settings: DetectionTestSettings,
-        path: str | Path,
-    ) -> dict[str, Any]:
+    def post_processing(self, detector: nn.Module, settings: DetectionTestSettings) -> Callable[..., dict[str, Any]]:
+        return partial(to_original, with_masks=settings.variant == "segm")
+
+    def write(
+        self, results: dict[int, Any], dataset: CocoDataset, settings: DetectionTestSettings, path: str | Path
+    ) -> Path:
         path = Path(path)
         path = path if path.suffix == ".json" else path / "results.json"
         coco.write_results(path, results.items(), dataset.category_ids)
+        return path
+
+    def score(
+        self, results: dict[int, Any], dataset: CocoDataset, settings: DetectionTestSettings, path: str | Path
+    ) -> dict[str, Any]:
+        path = self.write(results, dataset, settings, path)
         return coco.evaluate(dataset.ground_truth, path, settings.variant, only=list(results))
 
     def table(self, summary: Mapping[str, Any]) -> str:
@@ -159,16 +141,6 @@ class DetectionTask(Task):
             save_picture(folder / f"{record.name}.jpg", picture)
 
 
-def detect(
-    detector: nn.Module, batch: DetectionBatch, device: torch.device, precision: str, with_masks: bool
-) -> dict[str, Any]:
-    """The detections of a batch of one image, as `DetectionTask.predict` returns them."""
-    with torch.inference_mode(), autocast(precision, device):
-        images = batch.images.to(device, memory_format=torch.channels_last)
-        [found] = detector(images, batch.sizes).detections
-    return to_original(found, batch.sizes[0], batch.original_sizes[0], with_masks)
-
-
 def _check_classes(detector: nn.Module, dataset: CocoDataset) -> None:
     if len(dataset.classes) != detector.num_classes:
         raise InputError(
@@ -178,18 +150,36 @@ def _check_classes(detector: nn.Module, dataset: CocoDataset) -> None:
 
 
 def to_original(
-    found: Mapping[str, Tensor], size: tuple[int, int], original: tuple[int, int], with_masks: bool
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    masks: np.ndarray | None = None,
+    *,
+    size: tuple[int, int],
+    original_size: tuple[int, int],
+    with_masks: bool,
 ) -> dict[str, Any]:
-    """Detections of one image, from its resized frame of (h, w) to the original one of (h0, w0)."""
-    scale = torch.tensor([original[1] / size[1], original[0] / size[0]]).repeat(2)
-    boxes = found["boxes"].float().cpu() * scale
-    arrays = {"boxes": boxes, "labels": found["labels"].cpu(), "scores": found["scores"].float().cpu()}
-    result: dict[str, Any] = {key: value.numpy() for key, value in arrays.items()}
+    """Detections of one image, from its resized frame of (h, w) to the original one of (h0, w0).
+
+    Args:
+        boxes, labels, scores, masks: (n, 4), (n,), (n,) and (n, 1, 28, 28), as models.RCNN gives them.
+        with_masks: whether masks are wanted.
+
+    Returns:
+        `boxes` (n, 4), `labels` (n,), `scores` (n,) in pixels of the original image and, where masks are wanted,
+        `segmentations` as eval.coco.encode_masks makes them.
+
+    Raises:
+        InputError: masks are wanted, and there are none.
+    """
+    (h, w), (h0, w0) = size, original_size
+    boxes = boxes * np.array([w0 / w, h0 / h, w0 / w, h0 / h], np.float32)
+    result: dict[str, Any] = {"boxes": boxes, "labels": labels, "scores": scores}
     if with_masks:
-        if "masks" not in found:
+        if masks is None:
             raise InputError("test_cfg.variant='segm': this detector has no masks; use 'bbox'")
         result["segmentations"] = []
-        for box, mask in zip(boxes, found["masks"].float().cpu()):  # one by one: 100 masks of a large image are much
-            pasted = paste_masks(mask[None], box[None], original)
+        for box, mask in zip(torch.from_numpy(boxes), torch.from_numpy(masks)):
+            pasted = paste_masks(mask[None], box[None], original_size)  # one by one: 100 of a large image are much
             result["segmentations"] += coco.encode_masks(np.asarray(pasted >= _MASK_THRESHOLD))
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
 
 import eval
-from dataset import TestSample, TextDataset, build_dataset
+from dataset import TextDataset, build_dataset
 from engine.settings import TestSettings
 from errors import InputError
 from post_processing import Detection, decode_pan, decode_psenet, labels_to_polygons, require_extension
@@ -85,49 +84,22 @@ def to_polygons(
     )
 
 
-def predict(
-    detector: nn.Module,
-    dataset: TextDataset,
-    settings: TestSettings,
-    device: torch.device,
-    precision: str = "32",
-    indices: Sequence[int] | None = None,
-    workers: int = 0,
-    track: Callable[[Iterable, int], Iterable] = lambda items, total: items,
-) -> dict[str, list[Detection]]:
-    """Detects text in the images of a test set.
-
-    Args:
-        detector: in evaluation mode, on `device`.
-        indices: the images to take; all by default.
-        workers: processes that read and resize images.
-        track: wraps the iteration, to show progress.
-
-    Returns:
-        Image name to detections, in the order of the data set.
-    """
-    indices = range(len(dataset)) if indices is None else indices
-    loader = DataLoader(Subset(dataset, indices), batch_size=None, num_workers=workers)
-    decode = decoder(detector)
-    results: dict[str, list[Detection]] = {}
-    sample: TestSample
-    for sample in track(loader, len(indices)):
-        logits = predict_logits(detector, sample.image, device, precision)
-        results[sample.name] = to_polygons(logits, decode, sample.image.shape[-2:], sample.original_size, settings)
-    return results
+def write(
+    results: Mapping[str, Sequence[Detection]], dataset: TextDataset, settings: TestSettings, path: str | Path
+) -> Path:
+    """Writes result files in the benchmark's format to `path`, a folder or .zip; returns it."""
+    polygons = {name: [detection.polygon for detection in found] for name, found in results.items()}
+    eval.write_results(settings.protocol, path, polygons)
+    return Path(path)
 
 
 def score(
-    results: Mapping[str, Sequence[Detection]],
-    dataset: TextDataset,
-    settings: TestSettings,
-    folder: str | Path,
+    results: Mapping[str, Sequence[Detection]], dataset: TextDataset, settings: TestSettings, path: str | Path
 ) -> dict[str, Any]:
-    """Writes result files into `folder` in the benchmark's format, and scores these files on their images.
+    """Writes result files to `path`, and scores these files on their images.
 
     Returns:
         The summary of the protocol: precision, recall, hmean, per_image and counts.
     """
-    polygons = {name: [detection.polygon for detection in found] for name, found in results.items()}
-    eval.write_results(settings.protocol, folder, polygons)
-    return eval.evaluate(settings.protocol, dataset.parser.ground_truth, folder, settings.variant, only=polygons)
+    write(results, dataset, settings, path)
+    return eval.evaluate(settings.protocol, dataset.parser.ground_truth, path, settings.variant, only=results)

@@ -56,7 +56,7 @@ class TrainingModule(L.LightningModule):
         s = self.settings
         parameters = [p for p in self.learner.parameters() if p.requires_grad]
         if s.optimizer == "Adam":
-            optimizer = torch.optim.Adam(parameters, lr=s.lr, weight_decay=s.weight_decay, fused=True)
+            optimizer = torch.optim.Adam(parameters, lr=s.lr, weight_decay=s.weight_decay, fused=s.clip_grad is None)
         else:
             optimizer = torch.optim.SGD(parameters, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_factor)

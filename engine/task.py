@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
-from torch.utils.data import Dataset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from distillation import Learner
+from engine.parallel import ordered_map
+from engine.pipeline import NetworkInput, NetworkOutput, network_outputs
 
 Track = Callable[[Iterable, int], Iterable]  # wraps an iteration of known length, to show progress
 
@@ -64,7 +68,6 @@ class Task(ABC):
     def test_set(self, data: Mapping[str, Any], settings: Any) -> Dataset:
         """The test split; its labels are read once, so that a mistake in them shows at once."""
 
-    @abstractmethod
     def predict(
         self,
         detector: nn.Module,
@@ -74,30 +77,68 @@ class Task(ABC):
         precision: str = "32",
         indices: Sequence[int] | None = None,
         workers: int = 0,
+        batch_size: int = 1,
         track: Track = silent,
     ) -> dict:
-        """Detects in the images of a test set.
+        """Detects in the images of a test set: reading, network and post-processing at the same time.
 
         Args:
             detector: in evaluation mode, on `device`.
             dataset: from `test_set`.
             indices: the images to take; all by default.
-            workers: processes that read and resize images.
+            workers: processes that read and resize images, and as many that post-process; 0: all in this process.
+            batch_size: most images in a batch. Only images of one size share one, so that none is padded.
             track: shows progress.
 
         Returns:
-            One entry for each image, so that results of several processes can be merged.
+            One entry for each image, in the order of `indices`, so that results of several processes can be merged.
+        """
+        indices = range(len(dataset)) if indices is None else indices
+        loader = DataLoader(
+            Subset(dataset, indices), batch_size=None, num_workers=workers, collate_fn=self.network_input
+        )
+        results: dict = {}
+
+        def inputs() -> Iterator[NetworkInput]:
+            for item in track(loader, len(indices)):
+                results[item.key] = None  # its place: batches come in another order
+                yield item
+
+        outputs = network_outputs(self, detector, inputs(), device, precision, batch_size)
+        finish = partial(finish_output, self.post_processing(detector, settings))
+        backlog = 2 * (batch_size + workers)  # enough for a batch to wait while the next one is in the network
+        with closing(ordered_map(finish, outputs, workers, backlog)) as found:
+            results.update(found)
+        return results
+
+    @abstractmethod
+    def network_input(self, sample: Any) -> NetworkInput:
+        """What the network takes of a sample of the test set."""
+
+    @abstractmethod
+    def network(self, detector: nn.Module, images: Tensor, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
+        """What the network makes of each image of a batch.
+
+        Args:
+            images: (B, 3, H, W) on the device, which is not waited for.
+            sizes: (h, w) of each image, without padding.
         """
 
     @abstractmethod
-    def stages(
-        self, detector: nn.Module, dataset: Dataset, settings: Any, device: torch.device, precision: str
-    ) -> dict[str, Callable]:
-        """The steps of `predict` by name: the first takes an index of the test set, each other what the last gave."""
+    def post_processing(self, detector: nn.Module, settings: Any) -> Callable[..., Any]:
+        """What makes the result of an image, in pixels of its file: a function that can be pickled.
+
+        It is called with the outputs of `network` as arrays by their names, `size`, (h, w) of the network input, and
+        `original_size`, (h0, w0) of the image file.
+        """
+
+    @abstractmethod
+    def write(self, results: dict, dataset: Dataset, settings: Any, path: str | Path) -> Path:
+        """Writes result files in the benchmark's format to `path`, or into it; returns what was written."""
 
     @abstractmethod
     def score(self, results: dict, dataset: Dataset, settings: Any, path: str | Path) -> dict[str, Any]:
-        """Writes result files in the benchmark's format to `path`, and scores these files on their images.
+        """Writes result files as `write` does, and scores these files on their images.
 
         Returns:
             The summary of the protocol: `protocol`, `variant`, `scores`, and more.
@@ -110,3 +151,8 @@ class Task(ABC):
     @abstractmethod
     def save_pictures(self, folder: Path, dataset: Dataset, indices: Sequence[int], results: dict) -> None:
         """Writes FOLDER/NAME.jpg with the detections drawn on each image."""
+
+
+def finish_output(post_processing: Callable[..., Any], output: NetworkOutput) -> tuple[Hashable, Any]:
+    """Key and result of an image."""
+    return output.key, post_processing(**output.arrays, size=output.size, original_size=output.original_size)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dataset import PARSERS, TestSample, TestTransform, TextDataset, TrainTransform, build_dataset, collate
 from distillation import Supervised
 from engine import inference
 from engine.checks import check_names, check_type, check_typed, check_values, parameters
+from engine.pipeline import NetworkInput
 from engine.settings import TestSettings
 from engine.task import Task
 from engine.visualise import save_pictures
@@ -30,7 +31,7 @@ class TextTask(Task):
     headline = "hmean"
     settings = TestSettings
     collate = staticmethod(collate)
-    predict = staticmethod(inference.predict)
+    write = staticmethod(inference.write)
     score = staticmethod(inference.score)
     test_set = staticmethod(inference.test_set)
     table = staticmethod(table)
@@ -64,19 +65,14 @@ class TextTask(Task):
     def train_set(self, data: Mapping[str, Any], seed: int) -> TextDataset:
         return build_dataset(data["train"], data["root"], training=True, seed=seed)
 
-    def stages(
-        self, detector: nn.Module, dataset: TextDataset, settings: TestSettings, device: torch.device, precision: str
-    ) -> dict[str, Callable]:
-        decode = inference.decoder(detector)
+    def network_input(self, sample: TestSample) -> NetworkInput:
+        return NetworkInput(sample.name, sample.image, tuple(sample.image.shape[-2:]), sample.original_size)
 
-        def network(sample: TestSample) -> tuple[TestSample, np.ndarray]:
-            return sample, inference.predict_logits(detector, sample.image, device, precision)
+    def network(self, detector: nn.Module, images: Tensor, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
+        return [{"logits": logits} for logits in detector(images).logits]
 
-        def polygons(found: tuple[TestSample, np.ndarray]) -> list[Detection]:
-            sample, logits = found
-            return inference.to_polygons(logits, decode, sample.image.shape[-2:], sample.original_size, settings)
-
-        return {"read": dataset.__getitem__, "network": network, "polygons": polygons}
+    def post_processing(self, detector: nn.Module, settings: TestSettings) -> Callable[..., list[Detection]]:
+        return partial(inference.to_polygons, decode=inference.decoder(detector), settings=settings)
 
     def save_pictures(self, folder: Path, dataset: TextDataset, indices: Sequence[int], results: dict) -> None:
         save_pictures(folder, [dataset.parser[i] for i in indices], results)

@@ -210,7 +210,8 @@ def test_test_py_prints_the_table_and_writes_what_eval_scores_alike(configs, don
     scores = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
     for name in scores:
         assert f"{name} " + ("-" if summary[name] is None else f"{summary[name]:.4f}") in output
-    assert {"read", "network", "images_per_second"} == summary["speed"].keys() and "  triangle  " in output
+    assert {"decode", "resize", "network", "post_processing", "write"} < summary["speed"].keys()
+    assert "  triangle  " in output
     assert "ImageNet" not in output and "loaded" not in output
     truth = shapes / SHAPES["test"][0]
     again = coco.evaluate(truth, tmp_path / "detections.json")

@@ -1,0 +1,64 @@
+"""A function over a stream of items in several processes: in order, and with few items on the way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from threading import Thread
+from typing import TypeVar
+
+import cv2
+import torch
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], processes: int, backlog: int
+) -> Iterator[Result]:
+    """What `map` gives, computed in `processes` processes (0: in this one) while the next items are being made.
+
+    Results come in the order of the items. When `backlog` items are on the way, no further one is taken before the
+    first of them is done. What a process raises is raised here. The processes end with the iterator, also if it is
+    closed before its end, and with this process, however that ends; Ctrl-C is left to this process.
+
+    They are started as those of a DataLoader are, by the platform's default: a fork on Linux before Python 3.14. Here
+    as there, what they inherit from a process that runs CUDA and threads does no harm, since they use neither.
+
+    Args:
+        function: must be picklable, like items and results.
+        backlog: 1 or more; at least `processes`, for all of them to be busy.
+    """
+    if not processes:
+        yield from map(function, items)
+        return
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context(), _start_process)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # half a pool could not be shut down
+        pool.submit(os.getpid)  # starts the processes
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= backlog:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
