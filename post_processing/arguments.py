@@ -19,9 +19,9 @@ def checked_masks(function: str, masks: np.ndarray) -> np.ndarray:
     _, height, width = masks.shape
     if (height + 2) * (width + 1) >= 2**31 - 1:  # the label map with its border
         raise ValueError(f"{function}: a map of {height}x{width} pixels is too large")
-    if masks.dtype != np.uint8 and masks.dtype != bool:
-        masks = masks != 0
-    return np.ascontiguousarray(masks).view(np.uint8)
+    if masks.dtype != np.uint8:
+        masks = masks.astype(bool, copy=False).view(np.uint8)
+    return np.ascontiguousarray(masks)
 
 
 def checked_min_area(function: str, min_area) -> float:

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -17,9 +16,7 @@ namespace kkdnet {
 
 constexpr std::int64_t kMaxAreaRatio = 1024;
 constexpr double kMaxSquaredDistance = 9.0;  // an L2 distance of 3
-constexpr std::int32_t kOpen = -1;           // a text pixel that nobody has claimed yet
 
-using PaddedLabels = PaddedMap<std::int32_t>;
 using Embedding = std::array<double, 4>;
 
 // Which seeds compete with one of a very different size inside one text component, and their mean embeddings.
@@ -106,76 +103,62 @@ inline bool is_near(const Embedding& mean, const float* emb, std::size_t plane, 
     return squared <= kMaxSquaredDistance;
 }
 
-// Writes the seeds' numbers over the text, puts seed pixels in `queue` in row-major order and returns their
-// number. A pixel without an open neighbour can never pass its label on, so it does not enter the queue.
-inline std::size_t place_seeds(const Components& seeds, const std::vector<std::uint8_t>& kept,
-                               PaddedLabels& labels, std::int32_t* queue) {
-    std::int32_t* value = labels.values.data();
+// Instead of the number of a seed.
+constexpr std::int32_t kNobody = 0;
+constexpr std::int32_t kSeveral = -1;
+
+// By component of text and kept seeds together, a region: the kept seed in it, or one of the above.
+inline std::vector<std::int32_t> owners(const Components& seeds, const std::vector<std::uint8_t>& kept,
+                                        const Components& regions) {
+    std::vector<std::int32_t> owner(regions.area.size(), kNobody);
+    std::size_t r = 0;
     for (const Run& run : seeds.runs) {
         if (!kept[run.component]) continue;
-        std::fill_n(value + labels.cell(run.begin), run.end - run.begin, run.component);
+        while (regions.runs[r].end <= run.begin) ++r;
+        std::int32_t& known = owner[regions.runs[r].component];
+        known = known == kNobody || known == run.component ? run.component : kSeveral;
     }
-    std::size_t tail = 0;
+    return owner;
+}
+
+// A region with a single seed is the seed's as a whole: every text pixel of it is within reach, and nobody is there to
+// come first. Labels these regions, and returns which seeds have rivals, by number as `kept` does.
+inline std::vector<std::uint8_t> settle(const Components& seeds, std::vector<std::uint8_t> kept,
+                                        const std::uint8_t* text, std::int32_t height, std::int32_t width,
+                                        std::int32_t* out) {
+    std::vector<std::uint8_t> reach(text, text + static_cast<std::size_t>(height) * width);
     for (const Run& run : seeds.runs) {
-        if (!kept[run.component]) continue;
-        const std::int32_t begin = labels.cell(run.begin), end = begin + run.end - run.begin;
-        for (std::int32_t p = begin; p < end; ++p) {
-            const bool edge = value[p - labels.stride] == kOpen || value[p + labels.stride] == kOpen ||
-                              value[p - 1] == kOpen || value[p + 1] == kOpen;
-            queue[tail] = p;
-            tail += edge;
-        }
+        if (kept[run.component]) std::fill_n(reach.data() + run.begin, run.end - run.begin, 1);
     }
-    return tail;
+    const Components regions = find_components(reach.data(), height, width);
+    const std::vector<std::int32_t> owner = owners(seeds, kept, regions);
+    for (const Run& run : regions.runs) {
+        const std::int32_t seed = owner[run.component];
+        if (seed == kNobody || seed == kSeveral) continue;
+        std::fill_n(out + run.begin, run.end - run.begin, seed);
+        kept[seed] = 0;
+    }
+    return kept;
 }
 
-// Breadth-first growth; `may_join(label, p)` decides whether an open pixel accepts that label.
-template <typename MayJoin>
-void grow(PaddedLabels& labels, std::int32_t* queue, std::size_t tail, MayJoin may_join) {
-    std::int32_t* value = labels.values.data();
-    const std::int32_t steps[4] = {-labels.stride, labels.stride, -1, 1};
-    for (std::size_t head = 0; head < tail; ++head) {
-        const std::int32_t p = queue[head];
-        const std::int32_t label = value[p];
-        for (const std::int32_t step : steps) {
-            const std::int32_t q = p + step;
-            if (value[q] != kOpen || !may_join(label, q)) continue;
-            value[q] = label;
-            queue[tail++] = q;
-        }
-    }
-}
-
-// text, kernel: height x width, non-zero = set; emb: 4 x height x width; out: height x width; all row-major.
+// text, kernel: height x width, non-zero = set; emb: 4 x height x width; out: height x width, zeros; all row-major.
 inline void aggregate_pixels(const std::uint8_t* text, const std::uint8_t* kernel, const float* emb,
                              std::int32_t height, std::int32_t width, double min_area, std::int32_t* out) {
     const Components seeds = find_components(kernel, height, width);
-    const std::vector<std::uint8_t> kept = large_seeds(seeds, min_area);
-    const Flags flags = flag_seeds(seeds, kept, text, height, width, emb);
+    const std::vector<std::uint8_t> rivals = settle(seeds, large_seeds(seeds, min_area), text, height, width, out);
+    if (std::find(rivals.begin(), rivals.end(), 1) == rivals.end()) return;
 
-    PaddedLabels labels(height, width);
-    for (std::int32_t y = 0; y < height; ++y) {
-        std::int32_t* row = labels.values.data() + labels.row(y);
-        const std::uint8_t* source = text + static_cast<std::size_t>(y) * width;
-        for (std::int32_t x = 0; x < width; ++x) row[x] = source[x] ? kOpen : 0;
-    }
-    const std::size_t plane = static_cast<std::size_t>(height) * width;
-    const std::unique_ptr<std::int32_t[]> queue(new std::int32_t[plane + 1]);  // a pixel enters at most once
-    const std::size_t tail = place_seeds(seeds, kept, labels, queue.get());
+    const Flags flags = flag_seeds(seeds, rivals, text, height, width, emb);
+    Growth growth(seeds, rivals, height, width);
     if (flags.flagged.empty()) {
-        grow(labels, queue.get(), tail, [](std::int32_t, std::int32_t) { return true; });
+        growth.through(text);
     } else {
-        grow(labels, queue.get(), tail, [&](std::int32_t label, std::int32_t q) {
-            if (!flags.flagged[label]) return true;
-            const std::int32_t y = q / labels.stride - 1, x = q % labels.stride;
-            return is_near(flags.mean[label], emb, plane, static_cast<std::size_t>(y) * width + x);
+        const std::size_t plane = static_cast<std::size_t>(height) * width;
+        growth.through(text, [&](std::int32_t label, std::int32_t pixel) {
+            return !flags.flagged[label] || is_near(flags.mean[label], emb, plane, static_cast<std::size_t>(pixel));
         });
     }
-    for (std::int32_t y = 0; y < height; ++y) {
-        const std::int32_t* row = labels.values.data() + labels.row(y);
-        std::int32_t* target = out + static_cast<std::size_t>(y) * width;
-        for (std::int32_t x = 0; x < width; ++x) target[x] = std::max(row[x], 0);
-    }
+    growth.merge_into(out);
 }
 
 }  // namespace kkdnet

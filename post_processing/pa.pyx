@@ -23,9 +23,10 @@ def _checked(kernels, emb, min_area):
         raise ValueError(f"pa: emb must have shape {(4, *kernels.shape[1:])} like kernels, got {emb.shape}")
     require_numbers("pa", "emb", emb)
     kernels, min_area = checked_masks("pa", kernels), checked_min_area("pa", min_area)
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite: too far from any mean
-        emb = np.ascontiguousarray(emb, dtype=np.float32)
-    return kernels, emb, min_area
+    if emb.dtype != np.float32:
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite: too far from any mean
+            emb = emb.astype(np.float32)
+    return kernels, np.ascontiguousarray(emb), min_area
 
 
 def pa(kernels, emb, min_area=0):

@@ -9,6 +9,7 @@ import numpy as np
 from post_processing.extension import pa, pse
 
 BBOX_TYPES = ("poly", "rect")
+_XY = np.arange(2)
 
 
 class Detection(NamedTuple):
@@ -74,70 +75,100 @@ def decode_psenet(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, 
 
 
 class _Axis(NamedTuple):
-    """How nearest-neighbour resizing maps one axis of the label map to the network input."""
+    """How nearest-neighbour resizing maps one axis of the label map to the network input.
 
-    repeats: np.ndarray  # (n,) int64: copies of each source row or column
-    starts: np.ndarray  # (n,) int64: where the first copy lies
+    An outline passes straight along the copies between the first and the last one of a row or column, so it is
+    traced where there are no others.
+    """
+
+    copies: np.ndarray  # (n,) int64: of each source row or column
+    edges: np.ndarray  # (m,) int64: the source of each first or last copy
+    positions: np.ndarray  # (m,) int64: where those lie in the network input
+    starts: np.ndarray  # (n + 1,) int64: where those of each source begin
 
 
 def _axis(source: int, target: int) -> _Axis:
     """Taken from cv2 itself, so that its rounding cannot differ from a resize of the whole map."""
     index = np.arange(source, dtype=np.float32)[None]  # exact up to 2**24
     mapped = cv2.resize(index, (target, 1), interpolation=cv2.INTER_NEAREST)[0].astype(np.int64)
-    repeats = np.bincount(mapped, minlength=source)
-    return _Axis(repeats, np.cumsum(repeats) - repeats)
+    is_edge = np.ones(target, bool)
+    is_edge[1:-1] = (mapped[1:-1] != mapped[:-2]) | (mapped[1:-1] != mapped[2:])
+    positions = np.flatnonzero(is_edge)
+    edges = mapped[positions]
+    return _Axis(np.bincount(mapped, minlength=source), edges, positions, np.searchsorted(edges, np.arange(source + 1)))
 
 
-def _boxes(labels: np.ndarray, count: int) -> np.ndarray:
-    """(count, 4) int64: first row, first column, last row and last column of each label of a (h, w) map."""
-    ys, xs = np.nonzero(labels)
-    of = labels[ys, xs]
-    boxes = np.empty((count, 4), dtype=np.int64)
-    boxes[:, :2] = max(labels.shape)
-    boxes[:, 2:] = -1
-    for axis, values in enumerate((ys, xs)):
-        np.minimum.at(boxes[:, axis], of, values)
-        np.maximum.at(boxes[:, axis + 2], of, values)
-    return boxes
+class _Instances(NamedTuple):
+    """What is known of each label of a map, by number."""
+
+    area: np.ndarray  # (n,) float64: pixels at network-input size
+    score: np.ndarray  # (n,) float64: mean over these
+    boxes: np.ndarray  # (n, 4) int64: top, left, bottom and right in the map, the last two exclusive
 
 
-def _passing_masks(
-    labels: np.ndarray, score: np.ndarray, rows: _Axis, columns: _Axis, min_area: float, min_score: float
-) -> Iterator[tuple[np.ndarray, tuple[int, int], float]]:
-    """(mask, (x, y) of its corner, score) at network-input size of each instance that passes, by label.
+def _instances(labels: np.ndarray, score: np.ndarray, rows: _Axis, columns: _Axis) -> _Instances:
+    """Counts and sums over the horizontal runs of one label, every pixel weighed by its number of copies."""
+    is_start = np.ones(labels.shape, bool)
+    is_start[:, 1:] = labels[:, 1:] != labels[:, :-1]
+    starts = np.flatnonzero(is_start)
+    y, left = np.divmod(starts, labels.shape[1])
+    right = left + np.diff(starts, append=labels.size)
+    of = labels.ravel()[starts].astype(np.int64)
+    count = int(of.max()) + 1
 
-    Counts and sums weigh every pixel of the small map by its number of copies; in float64 that loses nothing.
+    before = np.concatenate([[0], np.cumsum(columns.copies)])
+    areas = rows.copies[y] * (before[right] - before[left])
+    sums = rows.copies[y] * np.add.reduceat((score * columns.copies).ravel(), starts)
+    area = np.bincount(of, weights=areas, minlength=count)
+    mean = np.bincount(of, weights=sums, minlength=count) / np.maximum(area, 1)
+
+    boxes = np.repeat([[*labels.shape, 0, 0]], count, axis=0)
+    for side, (extreme, values) in enumerate(
+        ((np.minimum, y), (np.minimum, left), (np.maximum, y + 1), (np.maximum, right))
+    ):
+        extreme.at(boxes[:, side], of, values)
+    return _Instances(area, mean, boxes)
+
+
+def _masks(
+    labels: np.ndarray, found: np.ndarray, boxes: np.ndarray, rows: _Axis, columns: _Axis
+) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+    """The mask of each label found, among first and last copies of rows and columns, and where its corner lies there.
+
+    Args:
+        found: (k,) numbers of the labels.
+        boxes: (k, 4) of these labels, as in `_Instances`.
     """
-    count = int(labels.max()) + 1
-    copies = np.multiply.outer(rows.repeats, columns.repeats).astype(np.float64)
-    flat = labels.ravel()
-    area = np.bincount(flat, weights=copies.ravel(), minlength=count)
-    total = np.bincount(flat, weights=(copies * score).ravel(), minlength=count)
-    mean = total / np.maximum(area, 1)
-    passing = (area >= max(min_area, 1)) & (mean >= min_score)
-    passing[0] = False
-    boxes = _boxes(labels, count)
-    for label in np.flatnonzero(passing):
-        top, left, bottom, right = (int(v) for v in boxes[label])
-        window = (labels[top : bottom + 1, left : right + 1] == label).view(np.uint8)
-        window = window.repeat(rows.repeats[top : bottom + 1], axis=0)
-        window = window.repeat(columns.repeats[left : right + 1], axis=1)
-        yield window, (int(columns.starts[left]), int(rows.starts[top])), float(mean[label])
+    edge_map = labels.take(columns.edges, axis=1).take(rows.edges, axis=0)
+    top, left, bottom, right = boxes.T
+    windows = np.stack([rows.starts[top], columns.starts[left], rows.starts[bottom], columns.starts[right]], axis=1)
+    for label, (top, left, bottom, right) in zip(found.tolist(), windows.tolist()):
+        yield (edge_map[top:bottom, left:right] == label).view(np.uint8), (left, top)
 
 
-def _outline(mask: np.ndarray, corner: tuple[int, int], bbox_type: str) -> np.ndarray:
-    """(n, 2) outline of the set pixels of a mask whose first pixel lies at ``corner`` (x, y)."""
+def _contours(mask: np.ndarray, corner: tuple[int, int], positions: np.ndarray) -> list[np.ndarray]:
+    """Outer contours (k, 2) int32, x and y at network-input size, of the parts of an instance.
+
+    Args:
+        mask, corner: from `_masks`.
+        positions: (m, 2) int32, where the columns (first) and rows of these masks lie in the network input.
+    """
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=corner)
+    return [positions[contour[:, 0], _XY] for contour in contours]
+
+
+def _outline(contours: list[np.ndarray], bbox_type: str) -> np.ndarray:
+    """(n, 2) outline of an instance, from the (k, 2) int32 contours of its parts."""
     if bbox_type == "poly":
         largest = max(contours, key=cv2.contourArea)  # the first of equals
         if cv2.contourArea(largest) > 0:
-            return largest[:, 0]
+            return largest
     else:
         hull = cv2.convexHull(np.concatenate(contours))
         if cv2.contourArea(hull) > 0:
             return cv2.boxPoints(cv2.minAreaRect(hull))
     # One pixel wide: a line through pixel centres encloses nothing, so take the squares around the centres.
-    centres = np.concatenate(contours)[:, 0].astype(np.float32)
+    centres = np.concatenate(contours).astype(np.float32)
     corners = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)], dtype=np.float32)
     return cv2.boxPoints(cv2.minAreaRect((centres[:, None] + corners).reshape(-1, 2)))
 
@@ -189,12 +220,20 @@ def labels_to_polygons(
     if labels.max() > labels.size:  # numbers with gaps that large would cost memory
         _, labels = np.unique(np.append(labels, 0), return_inverse=True)
         labels = labels[:-1].reshape(score.shape)
-    labels = labels.astype(np.int64, copy=False)
     height, width = network_size
     rows, columns = _axis(labels.shape[0], height), _axis(labels.shape[1], width)
+    instances = _instances(labels, score, rows, columns)
+    passing = (instances.area >= max(min_area, 1)) & (instances.score >= min_score)
+    passing[0] = False
+    found = np.flatnonzero(passing)
+
+    positions = np.zeros((max(len(columns.positions), len(rows.positions)), 2), np.int32)
+    positions[: len(columns.positions), 0] = columns.positions
+    positions[: len(rows.positions), 1] = rows.positions
     scale = np.array([original_size[1] / width, original_size[0] / height])
+    masks = _masks(labels, found, instances.boxes[found], rows, columns)
     detections = []
-    for mask, corner, mean in _passing_masks(labels, score, rows, columns, min_area, min_score):
-        polygon = (_outline(mask, corner, bbox_type) * scale).astype(np.float32)
-        detections.append(Detection(polygon, mean))
+    for (mask, corner), mean in zip(masks, instances.score[found].tolist()):
+        outline = _outline(_contours(mask, corner, positions), bbox_type)
+        detections.append(Detection((outline * scale).astype(np.float32), mean))
     return detections

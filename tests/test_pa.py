@@ -92,6 +92,28 @@ def row_map(text: str, kernel: str):
     return np.array([[[int(c) for c in text]], [[int(c) for c in kernel]]], dtype=np.uint8)
 
 
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 63, 64, 65, 127, 128, 129, 200])
+def test_kernels_of_any_width(width):
+    rng = np.random.default_rng(width)
+    kernel = rng.integers(1, 256, (30, width)).astype(np.uint8) * (rng.random((30, width)) < 0.9)
+    kernel[::7] = 255  # whole rows
+    _, expected = cv2.connectedComponents(kernel, connectivity=4)
+    labels = pa(np.stack([np.zeros_like(kernel), kernel]), np.zeros((4, *kernel.shape), np.float32))
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_equals_twin_on_a_full_size_map():
+    """Texts with one kernel, with several and with none, large enough that most of a row is inside one."""
+    rng = np.random.default_rng(0)
+    kernels = np.zeros((2, 160, 256), np.uint8)
+    for _ in range(60):
+        y, x, height, width = rng.integers([0, 0, 3, 3], [150, 240, 14, 90])
+        kernels[0, y : y + height, x : x + width] = 1
+        if rng.random() < 0.8:
+            kernels[1, y + 1 : y + height - 1, x + 1 : x + width // 2] = 1
+    assert assert_equals_twin(kernels, rng.normal(size=(4, 160, 256)).astype(np.float32), 3).max() > 20
+
+
 def test_first_come_first_served():
     kernels = row_map("1111111", "1000001")
     # The middle pixel is as far from both; the left seed stands first in the queue.
@@ -105,6 +127,15 @@ def test_small_seeds_leave_and_the_others_keep_their_numbers():
 
 def test_kernel_pixels_outside_the_text_keep_their_label_and_grow_into_it():
     assert pa(row_map("00110", "01000"), np.zeros((4, 1, 5), np.float32)).tolist() == [[0, 1, 1, 1, 0]]
+
+
+def test_a_kernel_between_two_texts_grows_into_both():
+    kernels, emb = row_map("1100111", "0011000"), np.zeros((4, 1, 7), np.float32)
+    assert assert_equals_twin(kernels, emb).tolist() == [[1, 1, 1, 1, 1, 1, 1]]
+    kernels[1, 0, 6] = 1  # and meets the one of the other text there
+    assert assert_equals_twin(kernels, emb).tolist() == [[1, 1, 1, 1, 1, 2, 2]]
+    # Too small, it neither has nor joins the texts.
+    assert assert_equals_twin(row_map("1101110", "1010011"), emb, 2).tolist() == [[0, 0, 0, 3, 3, 3, 3]]
 
 
 def flagged_pair(area: int = 1089):

@@ -131,7 +131,8 @@ def test_instances_one_pixel_wide_become_rectangles_with_an_area(bbox_type, ys, 
 def test_large_label_numbers_and_types():
     labels, score = blob(label=7)
     expected = labels_to_polygons(labels, score, (40, 48), (40, 48))
-    for other in (labels.astype(np.uint8), labels.astype(np.int64) * 10**12, np.asfortranarray(labels)):
+    large = labels.astype(np.int64) * 10**12
+    for other in (labels.astype(np.uint8), labels.astype(np.uint64), large, np.asfortranarray(labels)):
         (found,) = labels_to_polygons(other, score, (40, 48), (40, 48))
         np.testing.assert_array_equal(found.polygon, expected[0].polygon)
 
