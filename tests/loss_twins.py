@@ -1,74 +1,75 @@
-"""Literal, slow versions of the losses in float64 NumPy, written from their definitions, one image at a time."""
+"""Literal, slow versions of the losses, written from their definitions: one image, one instance at a time.
+
+Those of the detectors are differentiable and compute in the type of the maps that they are given.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
 
 
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x.astype(np.float64)))
+def ohem(score: Tensor, text: Tensor, mask: Tensor) -> Tensor:
+    """One image, all (H, W)."""
+    positives = int(((text == 1) & (mask == 1)).sum())
+    negatives = score[text == 0].sort(descending=True).values
+    number = min(3 * positives, len(negatives))
+    if number == 0:
+        return mask.to(score.dtype)
+    return (((score >= negatives[number - 1]) | (text == 1)) & (mask == 1)).to(score.dtype)
 
 
-def ohem(score: np.ndarray, text: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    positives = sum(1 for t, m in zip(text.flat, mask.flat) if t == 1 and m == 1)
-    negative_scores = sorted((s for s, t in zip(score.flat, text.flat) if t == 0), reverse=True)
-    number = min(3 * positives, len(negative_scores))
-    if positives == 0 or number == 0:
-        return mask.astype(np.float64)
-    threshold = negative_scores[number - 1]
-    out = np.zeros(score.shape)
-    for at in np.ndindex(score.shape):
-        out[at] = (text[at] == 1 or score[at] >= threshold) and mask[at] == 1
-    return out
-
-
-def dice(logits: np.ndarray, target: np.ndarray, mask: np.ndarray) -> float:
-    p, t = sigmoid(logits) * mask, target.astype(np.float64) * mask
+def dice(logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    p, t = torch.sigmoid(logits) * mask, target.to(logits.dtype) * mask
     return 1 - 2 * (p * t).sum() / ((p**2).sum() + 1e-3 + (t**2).sum() + 1e-3)
 
 
-def iou(logits: np.ndarray, target: np.ndarray, mask: np.ndarray) -> float:
+def iou(logits: Tensor, target: Tensor, mask: Tensor) -> float:
     total = 0.0
     for cls in (True, False):
         p, t = (logits > 0) == cls, (target == 1) == cls
-        total += (p & t & (mask == 1)).sum() / (((p | t) & (mask == 1)).sum() + 1e-6)
+        total += int((p & t & (mask == 1)).sum()) / (int(((p | t) & (mask == 1)).sum()) + 1e-6)
     return total / 2
 
 
 def embedding(
-    features: np.ndarray,
-    instances: np.ndarray,
-    kernel: np.ndarray,
-    mask: np.ndarray,
-    background: np.ndarray | None = None,
-) -> float:
-    """`background`: (D, K) embeddings of the background pixels drawn, for version 2."""
-    features = features.astype(np.float64)
-    means, aggregation = [], []
+    features: Tensor, instances: Tensor, kernel: Tensor, mask: Tensor, background: Tensor | None = None
+) -> Tensor:
+    """One image: features (D, H, W); `background`: (D, K) embeddings of the pixels drawn, for version 2."""
+    means, aggregation, discrimination = [], [], []
     for i in range(1, int(instances.max()) + 1):
         core = (instances == i) & (kernel == 1) & (mask == 1)
         if not core.any():
             continue
         g = features[:, core].mean(1)
         own = features[:, (instances == i) & (mask == 1)]
-        distances = [np.linalg.norm(own[:, k] - g) for k in range(own.shape[1])]
-        aggregation.append(np.mean([np.log(1 + max(d - 0.5, 0) ** 2) for d in distances]))
+        distance = (own - g[:, None]).norm(dim=0)
+        aggregation.append(torch.log(1 + (distance - 0.5).clamp(min=0) ** 2).mean())
         means.append(g)
     if not means:
-        return 0.0
-    discrimination = []
+        return 0 * features.sum()
     if len(means) >= 2:
         for i, a in enumerate(means):
             for j, b in enumerate(means):
                 if i != j:
-                    discrimination.append(np.log(1 + max(3 - np.linalg.norm(a - b), 0) ** 2))
-        if background is not None and background.shape[1]:
-            for g in means:
-                d = np.linalg.norm(background.astype(np.float64) - g[:, None], axis=0)
-                discrimination.append(np.mean(np.log(1 + np.maximum(3 - d, 0) ** 2)))
-    norms = [0.0, *(np.linalg.norm(g) for g in means)]
-    regularisation = 0.001 * np.mean([np.log(1 + n) for n in norms])
-    return float(np.mean(aggregation) + (np.mean(discrimination) if discrimination else 0) + regularisation)
+                    discrimination.append(torch.log(1 + (3 - (a - b).norm()).clamp(min=0) ** 2))
+            if background is not None and background.shape[1]:
+                distance = (background - a[:, None]).norm(dim=0)
+                discrimination.append(torch.log(1 + (3 - distance).clamp(min=0) ** 2).mean())
+    loss = torch.stack(aggregation).mean()
+    if discrimination:
+        loss = loss + torch.stack(discrimination).mean()
+    return loss + 0.001 * sum(torch.log(1 + g.norm()) for g in means) / (1 + len(means))
+
+
+def pan_loss(logits: Tensor, text: Tensor, kernels: Tensor, mask: Tensor, instances: Tensor) -> Tensor:
+    """Sum of the three weighted terms over logits (B, 2 + D, H, W) of the targets' size, averaged over the images."""
+    total = 0.0
+    for maps, t, k, m, labels in zip(logits, text, kernels[:, 0], mask, instances):
+        total = total + dice(maps[0], t, ohem(maps[0].detach(), t, m))
+        total = total + 0.5 * dice(maps[1], k, t * m) + 0.25 * embedding(maps[2:], labels, k, m)
+    return total / len(logits)
 
 
 def kernel_mask(student: np.ndarray, teacher: np.ndarray, kernel: np.ndarray) -> float:

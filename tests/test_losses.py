@@ -1,41 +1,42 @@
-"""The losses against literal float64 twins, on random and on degenerate maps."""
+"""The losses and their gradients against literal twins in float64, on random and on degenerate maps."""
 
 import loss_twins as twin
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.testing import assert_close
 
 from errors import InputError
 from models.loss import EmbeddingLoss, PANLoss, PSENetLoss, dice_loss, mean_iou, ohem_mask
+from models.loss.embedding import BACKGROUND_SAMPLES, draw_background
 
 SIZE = 12
+SEEDS = st.integers(0, 10**6)
+DTYPES = st.sampled_from([torch.uint8, torch.int64, torch.float32])
 
 
-def maps(seed: int, batch: int = 2, text_share: float = 0.4, instances: int = 4):
-    """Random logits, text, mask, instance and kernel maps that are consistent with each other."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(1, instances + 1, (batch, SIZE, SIZE)) * (rng.random((batch, SIZE, SIZE)) < text_share)
-    text = (labels > 0).astype(np.uint8)
-    kernel = text * (rng.random(text.shape) < 0.5).astype(np.uint8)
-    mask = (rng.random(text.shape) < 0.8).astype(np.uint8)
-    logits = rng.normal(0, 3, (batch, 6, SIZE, SIZE)).astype(np.float32)
-    return logits, text, kernel, mask, labels.astype(np.uint8)
+def maps(seed: int, text_share: float = 0.4, instances: int = 4, dtype: torch.dtype = torch.uint8):
+    """Two images: random logits, and text, kernel, mask and instance maps that are consistent with each other."""
+    rng, shape = torch.Generator().manual_seed(seed), (2, SIZE, SIZE)
+    chosen, core, shown = (torch.rand(shape, generator=rng) < share for share in (text_share, 0.5, 0.8))
+    labels = torch.randint(1, instances + 1, shape, generator=rng) * chosen
+    text = labels > 0
+    logits = 3 * torch.randn(2, 6, SIZE, SIZE, generator=rng)
+    return logits, *(x.to(dtype) for x in (text, text & core, shown, labels))
 
 
-def tensors(*arrays: np.ndarray) -> list[torch.Tensor]:
-    return [torch.from_numpy(a) for a in arrays]
+def with_gradient(x: torch.Tensor) -> torch.Tensor:
+    return x.detach().requires_grad_()
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.02, 0.3, 0.9, 1.0]), st.booleans())
-def test_ohem_mask_equals_its_twin_exactly(seed, share, with_ties):
-    logits, text, _, mask, _ = maps(seed, text_share=share)
-    score = np.round(logits[:, 0]) if with_ties else logits[:, 0]
-    found = ohem_mask(*tensors(score, text, mask)).numpy()
-    for b in range(len(score)):
-        assert np.array_equal(found[b], twin.ohem(score[b], text[b], mask[b]))
+@settings(max_examples=100, deadline=None)
+@given(SEEDS, st.sampled_from([0.0, 0.02, 0.3, 0.9, 1.0]), st.booleans(), st.sampled_from([1e-40, 1, 1e37]), DTYPES)
+def test_ohem_mask_equals_its_twin_exactly(seed, share, with_ties, scale, dtype):
+    logits, text, _, mask, _ = maps(seed, share, dtype=dtype)
+    score = scale * (logits[:, 0].round() if with_ties else logits[:, 0])
+    expected = torch.stack([twin.ohem(*image) for image in zip(score, text, mask)])
+    assert torch.equal(ohem_mask(score, text, mask), expected)
 
 
 def test_ohem_counts_masked_negatives():
@@ -47,73 +48,73 @@ def test_ohem_counts_masked_negatives():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 1.0]))
-def test_dice_and_iou_equal_their_twins(seed, share):
-    logits, text, _, mask, _ = maps(seed, text_share=share)
-    loss = dice_loss(*tensors(logits[:, 0], text, mask))
-    metric = mean_iou(*tensors(logits[:, 0], text, mask))
-    assert loss.tolist() == pytest.approx([twin.dice(*x) for x in zip(logits[:, 0], text, mask)], abs=1e-5)
-    assert metric.item() == pytest.approx(np.mean([twin.iou(*x) for x in zip(logits[:, 0], text, mask)]), abs=1e-6)
+@given(SEEDS, st.sampled_from([0.0, 0.3, 1.0]), DTYPES)
+def test_dice_and_iou_equal_their_twins(seed, share, dtype):
+    logits, text, _, mask, _ = maps(seed, share, dtype=dtype)
+    ours, theirs = with_gradient(logits[:, 0]), with_gradient(logits[:, 0].double())
+    found = dice_loss(ours, text, mask)
+    expected = torch.stack([twin.dice(*image) for image in zip(theirs, text, mask)])
+    found.sum().backward()
+    expected.sum().backward()
+    assert_close(found, expected.float(), atol=1e-5, rtol=0)
+    assert_close(ours.grad, theirs.grad.float(), atol=1e-5, rtol=0)
+    expected = sum(twin.iou(*image) for image in zip(logits[:, 0], text, mask)) / 2
+    assert mean_iou(logits[:, 0], text, mask).item() == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([0, 1, 2, 5]), st.sampled_from([0.02, 0.4, 1.0]))
-def test_embedding_loss_equals_its_twin(seed, instances, share):
-    logits, _, kernel, mask, labels = maps(seed, text_share=share, instances=max(instances, 1))
-    labels = labels * (instances > 0)
-    found = EmbeddingLoss()(*tensors(logits[:, 2:], labels, kernel, mask))
-    expected = [twin.embedding(*x) for x in zip(logits[:, 2:], labels, kernel, mask)]
-    assert found.tolist() == pytest.approx(expected, abs=1e-5)
+@settings(max_examples=150, deadline=None)
+@given(SEEDS, st.sampled_from([1, 2]), st.sampled_from([0, 1, 2, 5]), st.sampled_from([0.02, 0.4, 0.9, 1.0]), DTYPES)
+def test_embedding_loss_and_its_gradient_equal_the_twin(seed, version, instances, share, dtype):
+    logits, _, kernel, mask, labels = maps(seed, share, max(instances, 1), dtype)
+    check_embedding_loss(logits[:, 2:], labels * (instances > 0), kernel, mask, version, seed)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([1, 2, 5]), st.sampled_from([0.4, 0.9, 1.0]))
-def test_embedding_loss_version_2_with_little_background(seed, instances, share):
-    # With at most 100 background pixels all of them are drawn, and the loss is no longer random.
-    logits, _, kernel, mask, labels = maps(seed, text_share=share, instances=instances)
-    shown = (labels * mask) == 0
-    if shown.reshape(2, -1).sum(1).max() > 100:
-        mask[:] = 1
-        labels[labels == 0] = 1
-        labels[:, :2] = 0
-    found = EmbeddingLoss(version=2)(*tensors(logits[:, 2:], labels, kernel, mask))
-    for b in range(2):
-        background = logits[b, 2:][:, (labels[b] * mask[b]) == 0]
-        expected = twin.embedding(logits[b, 2:], labels[b], kernel[b], mask[b], background)
-        assert found[b].item() == pytest.approx(expected, abs=1e-5)
+@settings(max_examples=50, deadline=None)
+@given(SEEDS, st.sampled_from([1, 2]), st.sampled_from([1, 2, 5]))
+def test_embedding_loss_has_the_twins_gradient_where_distances_are_zero(seed, version, instances):
+    # Pixels lie exactly at their mean, and means of instances and background pixels coincide.
+    logits, _, kernel, mask, labels = maps(seed, instances=instances)
+    of_label = logits[0, 0, 0, : instances + 1].sign()
+    features = torch.stack([of_label[labels.long()], torch.ones(labels.shape)], dim=1)
+    check_embedding_loss(features, labels, kernel, mask, version, seed)
 
 
-def test_embedding_loss_version_2_draws_100_background_pixels():
-    # All background pixels share one embedding, so whichever are drawn, the value is known.
-    size = 40
-    features = torch.zeros(1, 4, size, size)
-    labels = torch.zeros(1, size, size, dtype=torch.uint8)
-    labels[0, :4, :4], labels[0, 8:12, 8:12] = 1, 2
-    features[0, 0, :4, :4], features[0, 1, 8:12, 8:12] = 2.0, 2.5
-    features[0, 2][labels[0] == 0] = 1.0
-    kernel, mask = (labels > 0).to(torch.uint8), torch.ones_like(labels)
-    expected = twin.embedding(
-        features[0].numpy(),
-        labels[0].numpy(),
-        kernel[0].numpy(),
-        mask[0].numpy(),
-        np.array([[0, 0, 1.0, 0]]).T,
-    )
-    assert EmbeddingLoss(version=2)(features, labels, kernel, mask).item() == pytest.approx(expected, abs=1e-6)
+def check_embedding_loss(features, labels, kernel, mask, version, seed):
+    """Compares the value of each image and the gradient of a weighted sum; both see the same background pixels."""
+    ours, theirs = with_gradient(features), with_gradient(features.double())
+    torch.manual_seed(seed)
+    found = EmbeddingLoss(version)(ours, labels, kernel, mask)
+    torch.manual_seed(seed)
+    drawn, valid = draw_background(labels.flatten(1), mask.flatten(1), BACKGROUND_SAMPLES if version == 2 else 0)
+    backgrounds = [x.flatten(1)[:, index[real]] for x, index, real in zip(theirs, drawn, valid)]
+    expected = torch.stack([twin.embedding(*image) for image in zip(theirs, labels, kernel, mask, backgrounds)])
+    weights = torch.tensor([1.0, -0.5])
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert_close(found, expected.float(), atol=1e-5, rtol=0)
+    assert_close(ours.grad, theirs.grad.float(), atol=1e-5, rtol=0)
 
 
-def test_embedding_gradient_matches_finite_differences():
-    logits, _, kernel, mask, labels = maps(3, batch=1)
-    features = torch.from_numpy(logits[:, 2:]).requires_grad_()
-    EmbeddingLoss()(features, *tensors(labels, kernel, mask)).sum().backward()
-    for at in [(0, 1, 2), (3, 5, 5), (2, 11, 0), (1, 7, 9)]:
-        step = np.zeros_like(logits[0, 2:], dtype=np.float64)
-        step[at] = 1e-5
-        up, down = (
-            twin.embedding(logits[0, 2:].astype(np.float64) + sign * step, labels[0], kernel[0], mask[0])
-            for sign in (1, -1)
-        )
-        assert features.grad[0][at].item() == pytest.approx((up - down) / 2e-5, abs=1e-5)
+@settings(max_examples=50, deadline=None)
+@given(SEEDS, st.sampled_from([0.0, 0.5, 0.99, 1.0]), st.sampled_from([0, 3, 100, 1000]))
+def test_background_pixels_are_drawn_once_each_as_many_as_there_are(seed, share, number):
+    _, _, _, mask, labels = (x.flatten(1) for x in maps(seed, share))
+    torch.manual_seed(seed)
+    for index, valid, background in zip(*draw_background(labels, mask, number), labels * mask == 0):
+        chosen = index[valid]
+        assert len(chosen) == len(chosen.unique()) == min(number, int(background.sum()))
+        assert background[chosen].all()
+
+
+def test_all_background_pixels_are_drawn_equally_often():
+    labels = (torch.arange(40) % 8 < 3).long().expand(4000, 40)  # 25 pixels of background
+    torch.manual_seed(0)
+    drawn, _ = draw_background(labels, torch.ones_like(labels), 10)
+    share = drawn.flatten().bincount(minlength=40) / 4000
+    assert share[labels[0] == 0].numpy() == pytest.approx(10 / 25, abs=0.03)  # four standard deviations
+    both = torch.zeros(4000, 40).scatter_(1, drawn, 1)
+    pairs = both.T @ both / 4000
+    assert pairs[0 + 3, 1 + 3].item() == pytest.approx(10 / 25 * 9 / 24, abs=0.03)  # neighbours, without replacement
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -126,8 +127,8 @@ def test_pan_loss_is_finite_with_finite_gradients_on_degenerate_images(case, ver
         mask = mask * 0
     elif case == "text without kernel":
         kernel = kernel * 0
-    logits = torch.from_numpy(logits).requires_grad_()
-    losses, _ = PANLoss(embedding_version=version)(logits, *tensors(text, kernel[:, None], mask, labels))
+    logits = with_gradient(logits)
+    losses, _ = PANLoss(embedding_version=version)(logits, text, kernel[:, None], mask, labels)
     sum(losses.values()).backward()
     assert all(torch.isfinite(value) for value in losses.values())
     assert torch.isfinite(logits.grad).all()
@@ -135,53 +136,61 @@ def test_pan_loss_is_finite_with_finite_gradients_on_degenerate_images(case, ver
 
 def test_pan_loss_weighs_and_averages_the_twins():
     logits, text, kernel, mask, labels = maps(7)
-    losses, metrics = PANLoss()(*tensors(logits, text, kernel[:, None], mask, labels))
-    images = range(len(logits))
-    selected = [twin.ohem(logits[b, 0], text[b], mask[b]) for b in images]
+    ours, theirs = with_gradient(logits), with_gradient(logits.double())
+    losses, metrics = PANLoss()(ours, text, kernel[:, None], mask, labels)
+    selected = [twin.ohem(*image) for image in zip(logits[:, 0], text, mask)]
     expected = {
-        "text": np.mean([twin.dice(logits[b, 0], text[b], selected[b]) for b in images]),
-        "kernel": 0.5 * np.mean([twin.dice(logits[b, 1], kernel[b], text[b] * mask[b]) for b in images]),
-        "embedding": 0.25 * np.mean([twin.embedding(logits[b, 2:], labels[b], kernel[b], mask[b]) for b in images]),
+        "text": average(twin.dice, theirs[:, 0], text, selected),
+        "kernel": 0.5 * average(twin.dice, theirs[:, 1], kernel, text * mask),
+        "embedding": 0.25 * average(twin.embedding, theirs[:, 2:], labels, kernel, mask),
     }
-    assert {k: v.item() for k, v in losses.items()} == pytest.approx(expected, abs=1e-5)
-    iou_kernel = np.mean([twin.iou(logits[b, 1], kernel[b], text[b] * mask[b]) for b in images])
-    assert metrics["iou_kernel"].item() == pytest.approx(iou_kernel, abs=1e-6)
+    assert {k: v.item() for k, v in losses.items()} == pytest.approx(
+        {k: v.item() for k, v in expected.items()}, abs=1e-5
+    )
+    assert metrics["iou_kernel"].item() == pytest.approx(average(twin.iou, logits[:, 1], kernel, text * mask), abs=1e-6)
     assert not metrics["iou_text"].requires_grad
+    whole = twin.pan_loss(theirs, text, kernel[:, None], mask, labels)
+    assert whole.item() == pytest.approx(sum(expected.values()).item())
+    whole.backward()
+    sum(losses.values()).backward()
+    assert_close(ours.grad, theirs.grad.float(), atol=1e-5, rtol=0)
+
+
+def average(loss, *arguments):
+    return sum(loss(*image) for image in zip(*arguments)) / len(arguments[0])
 
 
 def test_pan_loss_upsamples_logits_to_the_targets():
     logits, text, kernel, mask, labels = maps(11)
-    small = torch.from_numpy(logits[:, :, ::4, ::4].copy())
+    small = logits[:, :, ::4, ::4].clone()
     large = torch.nn.functional.interpolate(small, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
-    targets = tensors(text, kernel[:, None], mask, labels)
+    targets = text, kernel[:, None], mask, labels
     assert PANLoss()(small, *targets)[0]["text"] == PANLoss()(large, *targets)[0]["text"]
 
 
 def test_loss_without_embedding_has_no_embedding_term():
     logits, text, kernel, mask, labels = maps(1)
-    losses, _ = PANLoss(embedding_weight=0)(*tensors(logits, text, kernel[:, None], mask, labels))
+    losses, _ = PANLoss(embedding_weight=0)(logits, text, kernel[:, None], mask, labels)
     assert set(losses) == {"text", "kernel"}
 
 
 def test_psenet_loss_weighs_and_averages_the_twins():
     logits, text, kernel, mask, labels = maps(8)
-    kernels = np.stack([text, kernel, np.roll(kernel, 1, axis=2) * kernel], axis=1)
-    logits = np.concatenate([logits, -logits], axis=1)[:, :4]
-    losses, metrics = PSENetLoss()(*tensors(logits, text, kernels, mask, labels))
-    images = range(len(logits))
-    selected = [twin.ohem(logits[b, 0], text[b], mask[b]) for b in images]
-    dice = [twin.dice(logits[b, 1 + k], kernels[b, k], text[b] * mask[b]) for b in images for k in range(3)]
-    expected = {
-        "text": 0.7 * np.mean([twin.dice(logits[b, 0], text[b], selected[b]) for b in images]),
-        "kernel": 0.3 * np.mean(dice),
-    }
-    assert {k: v.item() for k, v in losses.items()} == pytest.approx(expected, abs=1e-5)
-    smallest = np.mean([twin.iou(logits[b, 3], kernels[b, 2], text[b] * mask[b]) for b in images])
+    kernels = torch.stack([text, kernel, kernel.roll(1, dims=2) * kernel], dim=1)
+    logits = torch.cat([logits, -logits], dim=1)[:, :4]
+    losses, metrics = PSENetLoss()(logits, text, kernels, mask, labels)
+    selected = [twin.ohem(*image) for image in zip(logits[:, 0], text, mask)]
+    dice = [average(twin.dice, logits[:, 1 + k], kernels[:, k], text * mask) for k in range(3)]
+    assert losses["text"].item() == pytest.approx(
+        0.7 * average(twin.dice, logits[:, 0], text, selected).item(), abs=1e-5
+    )
+    assert losses["kernel"].item() == pytest.approx(0.3 * sum(dice).item() / 3, abs=1e-5)
+    smallest = average(twin.iou, logits[:, 3], kernels[:, 2], text * mask)
     assert metrics["iou_kernel"].item() == pytest.approx(smallest, abs=1e-6)
 
 
 def test_maps_that_do_not_fit_the_targets_are_refused():
     logits, text, kernel, mask, labels = maps(1)
-    targets = tensors(text, np.stack([kernel] * 6, axis=1), mask, labels)
+    targets = text, torch.stack([kernel] * 6, dim=1), mask, labels
     with pytest.raises(InputError, match="6 output maps do not hold text, 6 kernel"):
-        PANLoss()(torch.from_numpy(logits), *targets)
+        PANLoss()(logits, *targets)

@@ -18,4 +18,4 @@ def dice_loss(logits: Tensor, target: Tensor, mask: Tensor, eps: float = 1e-3) -
     """
     p = (logits.float().sigmoid() * mask).flatten(1)
     t = (target * mask).flatten(1).to(p.dtype)
-    return 1 - 2 * (p * t).sum(1) / ((p * p).sum(1) + eps + (t * t).sum(1) + eps)
+    return 1 - 2 * (p * t).sum(1) / (p.square().sum(1) + eps + t.sum(1) + eps)  # t is its own square

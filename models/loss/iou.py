@@ -11,17 +11,15 @@ def mean_iou(logits: Tensor, target: Tensor, mask: Tensor, eps: float = 1e-6) ->
     """IoU of foreground (logit > 0) and of background inside the mask, averaged over both and over the batch.
 
     Args:
-        logits, target, mask: (B, H, W).
+        logits: (B, H, W).
+        target, mask: (B, H, W) of 0 and 1.
 
     Returns:
         Scalar in 0 to 1. A class that neither prediction nor target holds counts as 0.
     """
-    predicted = (logits > 0).flatten(1)
-    actual = (target > 0.5).flatten(1)
-    valid = (mask > 0.5).flatten(1)
-    ious = []
-    for p, t in ((predicted, actual), (~predicted, ~actual)):
-        intersection = (p & t & valid).sum(1)
-        union = ((p | t) & valid).sum(1)
-        ious.append(intersection / (union + eps))
-    return torch.stack(ious).mean()
+    predicted, actual, valid = logits > 0, target.bool(), mask.bool()
+    masked = (predicted & actual & valid, (predicted | actual) & valid, valid)
+    both, either, area = (x.flatten(1).sum(1, dtype=torch.int32) for x in masked)  # (B,)
+    foreground = both / (either + eps)
+    background = (area - either) / (area - both + eps)
+    return torch.stack([foreground, background]).mean()

@@ -15,25 +15,36 @@ def ohem_mask(text_logits: Tensor, text: Tensor, training_mask: Tensor, ratio: i
 
     Args:
         text_logits: (B, H, W) float.
-        text: (B, H, W), 1 on text.
-        training_mask: (B, H, W), 0 on ignored regions.
+        text: (B, H, W) of 0 and 1, 1 on text.
+        training_mask: (B, H, W) of 0 and 1, 0 on ignored regions.
 
     Returns:
         (B, H, W) float32 of 0 and 1, zero outside the training mask.
     """
     score = text_logits.detach().float().flatten(1)
-    positive = text.flatten(1) > 0.5
-    trained = training_mask.flatten(1) > 0.5
-    positives = (positive & trained).sum(1)
-    negatives = torch.minimum(positives * ratio, (~positive).sum(1))  # (B,)
-    threshold = _kth_largest(score.masked_fill(positive, -torch.inf), negatives.clamp(min=1))  # (B, 1)
-    everything = (negatives == 0)[:, None]  # also true where there are no positives
-    return (((score >= threshold) | positive | everything) & trained).float().view_as(text_logits)
+    positive, trained = text.flatten(1).bool(), training_mask.flatten(1).bool()
+    positives = (positive & trained).sum(1, dtype=torch.int32)
+    negatives = torch.minimum(positives * ratio, (~positive).sum(1, dtype=torch.int32))  # (B,)
+    threshold = _kth_largest(torch.where(positive, -torch.inf, score), negatives.clamp(min=1))  # (B, 1)
+    # All are selected where there are no negatives; that holds where there are no positives, too.
+    threshold = threshold.masked_fill((negatives == 0)[:, None], -torch.inf)
+    return (((score >= threshold) | positive) & trained).float().view_as(text_logits)
 
 
 def _kth_largest(values: Tensor, k: Tensor) -> Tensor:
     """The k-th largest value (B, 1) of each row of (B, N), k (B,) from 1."""
     if values.is_cuda:  # a selection needs k on the host, which would stall the stream
-        return values.sort(dim=1, descending=True).values.gather(1, (k - 1)[:, None])
-    rows = [row.kthvalue(len(row) - int(number) + 1).values for row, number in zip(values, k)]
+        return values.sort(dim=1, descending=True).values.gather(1, (k.long() - 1)[:, None])
+    rows = [_kth_smallest(row, len(row) - number + 1) for row, number in zip(values, k.tolist())]
     return torch.stack(rows)[:, None]
+
+
+def _kth_smallest(values: Tensor, k: int) -> Tensor:
+    """As `Tensor.kthvalue` of float32 (N,), but searches only among the values whose upper 16 bits are right."""
+    bits = values.view(torch.int32)
+    ordered = bits ^ (bits >> 31 & 0x7FFFFFFF)  # integers in the order of the values
+    bucket = (ordered >> 16) + 0x8000
+    reach = bucket.bincount(minlength=0x10000).cumsum(0)
+    found = int(torch.searchsorted(reach, k))
+    candidates = values[bucket == found]
+    return candidates.kthvalue(k - int(reach[found]) + len(candidates)).values

@@ -1,0 +1,33 @@
+"""Hard example mining against a sort of every image's background: `python benchmarks/hard_example_mining.py`."""
+
+from __future__ import annotations
+
+from harness import Row, compare, main
+
+import loss_twins  # isort: skip
+import torch
+from distillation_step import random_batch
+from torch import Tensor
+
+from models.loss import ohem_mask
+
+
+def same(ours: Tensor, twin: Tensor) -> str:
+    assert torch.equal(ours, twin)
+    return "equal masks"
+
+
+def measure() -> list[Row]:
+    batch = random_batch()
+    logits = torch.randn(batch.text.shape, generator=torch.Generator().manual_seed(0))
+    arguments = logits, batch.text, batch.training_mask
+    work = f"hard example mining, {len(logits)}×{logits.shape[1]}², {float(batch.text.float().mean()):.0%} text"
+
+    def twin() -> Tensor:
+        return torch.stack([loss_twins.ohem(*image) for image in zip(*arguments)])
+
+    return [compare(work, lambda: ohem_mask(*arguments), twin, same, seconds=3)]
+
+
+if __name__ == "__main__":
+    main(measure, __doc__)
