@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: setup demo demo-multineck test test-slow quality format clean
+.PHONY: setup demo demo-multineck test test-slow bench quality format clean
 
 setup: $(VENV)/runtime.stamp $(VENV)/compiled.stamp  ## what training and testing need
 
@@ -20,6 +20,9 @@ test: setup $(VENV)/dev.stamp quality  ## everything CI runs
 
 test-slow: setup $(VENV)/dev.stamp  ## the tests that take minutes
 	$(RUN) -m pytest -q -m slow
+
+bench: setup $(VENV)/dev.stamp  ## times everything beside a literal twin; the twins need what the tests need
+	$(RUN) benchmarks/run.py
 
 quality: $(VENV)/dev.stamp  ## style and import contracts
 	$(RUN) -m ruff check .

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import sys
 import time
@@ -26,23 +27,25 @@ class Row:
 
     Attributes:
         work: what was done, with its size.
-        ours: median milliseconds.
+        ours: median milliseconds, or another `unit`.
         twin: what it is compared with.
-        twin_time: median milliseconds of that.
+        twin_value: the same of that.
         ratio: median over the rounds of twin / ours, of times taken one right after the other.
         spread: smallest and largest of these ratios.
         rounds: how many.
         agreement: what was found equal, and how nearly.
+        unit: 'ms' or 'MB'.
     """
 
     work: str
     ours: float
     twin: str
-    twin_time: float
+    twin_value: float
     ratio: float
     spread: tuple[float, float]
     rounds: int
     agreement: str
+    unit: str = "ms"
 
 
 def compare(
@@ -86,18 +89,33 @@ def _milliseconds(run: Callable[[], Any], least: float) -> float:
 def table(rows: Iterable[Row]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| work | ours | compared with | its time | ratio (spread) | rounds | agreement |",
+        "| work | ours | compared with | its value | ratio (spread) | rounds | agreement |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         ratio = f"{row.ratio:.3g} ({row.spread[0]:.3g} to {row.spread[1]:.3g})"
-        cells = [row.work, _time(row.ours), row.twin, _time(row.twin_time), ratio, str(row.rounds), row.agreement]
+        cells = [
+            row.work,
+            _value(row.ours, row.unit),
+            row.twin,
+            _value(row.twin_value, row.unit),
+            ratio,
+            str(row.rounds),
+            row.agreement,
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _time(milliseconds: float) -> str:
-    return f"{milliseconds:.3g} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.3g} s"
+def _value(value: float, unit: str) -> str:
+    larger = {"ms": "s", "MB": "GB"}[unit]
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value / 1000:.3g} {larger}"
+
+
+def peak_memory() -> float:
+    """Megabytes of the largest resident set that this process has had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes; bytes on macOS
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def machine() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness import Row, compare, main
 import polygon_twins  # isort: skip
 import numpy as np
 import scipy.io
+from hypothesis.errors import HypothesisDeprecationWarning
 from test_eval_ctw1500 import slow_counts as slow_ctw1500
 from test_eval_msra_td500 import slow_counts as slow_msra_td500
 from test_eval_total_text import slow_deteval
@@ -129,6 +131,7 @@ def same(ours: dict[str, Any], twin: polygon_twins.Expected) -> str:
 
 
 def measure() -> list[Row]:
+    warnings.simplefilter("ignore", HypothesisDeprecationWarning)  # the twins are also rules of property tests
     rows = []
     for (name, variant), rule in RULES.items():
         protocol = name.split()[0]

@@ -163,6 +163,10 @@ class KKDNet(PAN):
         return part.norm(t + part.f2(F.relu(part.f1(t))))
 
     def forward(self, images):
+        return self.maps(images)[1]
+
+    def maps(self, images):
+        """What is distilled: text feature (the student's after `reduce_layer_ts`) and output maps."""
         maps, root = self.pyramid(images), self.channels**0.5
         flat = [f.flatten(2) for f in maps]
         tokens = []
@@ -176,7 +180,8 @@ class KKDNet(PAN):
             added = torch.einsum("bct,bnt->bcn", self.projector.W_v(t), attention.softmax(2))
             out.append((x + added).reshape(f.shape))
         text_feature = torch.cat([out[0], *[resize(f, out[0]) for f in out[1:]]], 1)
-        return self.det_head(self.reduce_layer_ts(text_feature) if self.student else text_feature)
+        text_feature = self.reduce_layer_ts(text_feature) if self.student else text_feature
+        return text_feature, self.det_head(text_feature)
 
 
 class FPN(nn.Module):
