@@ -1,8 +1,8 @@
 """Whether bf16 trains like float32: losses of the same distillation at both precisions: `precision.py [--steps 200]`.
 
 Teacher and student at full size, the same initial weights, the same batches of rendered text. Prints, and writes as
-JSON, the losses of both runs and how far apart their means over windows of steps are. With `--control`, a second float32
-run with other initial weights of the student shows how much of that chance would do.
+JSON, the losses of both runs and how far apart their means over windows of steps are. With `--control`, a second
+float32 run with other initial weights of the student shows how much of that chance would do.
 """
 
 from __future__ import annotations

@@ -16,19 +16,23 @@ LEVEL_STRIDES = STRIDES[:4]  # P2 to P5 are distilled
 Masks = Mapping[str, Tensor]
 
 
-def spatial_attention(features: Tensor, temperature: float) -> Tensor:
-    """Where a map (B, C, H, W) is strong: (B, H, W), with a mean of 1. H·W·softmax over pixels of mean_c|F| / T."""
-    strength = features.abs().mean(1)  # (B, H, W)
-    return strength[0].numel() * (strength.flatten(1) / temperature).softmax(1).view_as(strength)
+def attentions(features: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Which pixels and which channels of a map (B, C, H, W) are strong, both with a mean of 1.
 
-
-def channel_attention(features: Tensor, temperature: float) -> Tensor:
-    """Which channels of a map (B, C, H, W) are strong: (B, C), with a mean of 1. C·softmax of mean_hw|F| / T."""
-    return features.shape[1] * (features.abs().mean((2, 3)) / temperature).softmax(1)
+    Returns:
+        H·W·softmax over pixels of mean_c|F| / T, (B, H, W), and C·softmax over channels of mean_hw|F| / T, (B, C).
+    """
+    strength = features.abs()
+    pixels, channels = strength.mean(1), strength.mean((2, 3))
+    spatial = pixels[0].numel() * (pixels.flatten(1) / temperature).softmax(1).view_as(pixels)
+    return spatial, channels.shape[1] * (channels / temperature).softmax(1)
 
 
 class GlobalContext(nn.Module):
-    """Adds to every pixel a transform of the attention-pooled map (GcNet, Cao et al., 2019); begins as the identity."""
+    """What GcNet (Cao et al., 2019) adds to every pixel of a map: a transform of its attention-pooled pixels.
+
+    Zero at the beginning.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -45,9 +49,10 @@ class GlobalContext(nn.Module):
         nn.init.zeros_(self.transform[-1].bias)
 
     def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, 1, 1)."""
         weights = self.attention(features).flatten(2).softmax(2)  # (B, 1, HW)
         context = features.flatten(2) @ weights.transpose(1, 2)  # (B, C, 1)
-        return features + self.transform(context[..., None])
+        return self.transform(context[..., None])
 
 
 class FGDTerms(nn.Module):
@@ -89,17 +94,16 @@ class FGDTerms(nn.Module):
         Returns:
             A scalar for every mask, `attention` and `relation`.
         """
-        pixels, channels = self._attentions(teacher)
-        student_pixels, student_channels = self._attentions(student)
+        pixels, channels = attentions(teacher, self.temperature)
+        student_pixels, student_channels = attentions(student, self.temperature)
+        difference = student - teacher
         # The root and the square cancel out, and the channels are summed once for all masks.
-        error = pixels * torch.einsum("bc,bchw->bhw", channels, (teacher - student).square())
+        error = pixels * torch.einsum("bc,bchw->bhw", channels, difference.square())
         sums = {name: (error * mask).sum() for name, mask in masks.items()}
         sums["attention"] = (student_channels - channels).abs().sum() + (student_pixels - pixels).abs().sum()
-        sums["relation"] = (self.student_context(student) - self.teacher_context(teacher)).square().sum()
+        added = self.student_context(student) - self.teacher_context(teacher)
+        sums["relation"] = (difference + added).square().sum()
         return {name: self.weights[name] / len(student) * value for name, value in sums.items()}
-
-    def _attentions(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        return spatial_attention(features, self.temperature), channel_attention(features, self.temperature)
 
 
 class PyramidTerms(nn.Module):

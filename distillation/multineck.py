@@ -63,6 +63,9 @@ class MultiNeckDistiller(Distiller):
         top_channels: int = TOP_CHANNELS,
     ) -> None:
         super().__init__(student, loss, teachers)
+        for heads in self.teachers.modules():
+            if hasattr(heads, "predict_masks"):
+                heads.predict_masks = False  # of a teacher's detections the boxes and scores are used
         weights = [1 / len(teachers)] * len(teachers) if weights is None else weights
         for name, given in {"weights": weights, **({"centers": centers} if use_centres else {})}.items():
             if len(given) != len(teachers):
@@ -90,7 +93,7 @@ class MultiNeckDistiller(Distiller):
 
     def forward(self, batch: Any) -> StepResult:
         with torch.no_grad():
-            taught = [teacher(batch.images, batch.sizes) for teacher in self.teachers]
+            taught = [self._teach(teacher, batch) for teacher in self.teachers]
         learnt = self.student(batch.images, batch.sizes, batch.targets)
         if len(learnt.branches) != len(taught):
             raise InputError(
@@ -99,25 +102,39 @@ class MultiNeckDistiller(Distiller):
             )
         shared = box_masks([target["boxes"] for target in batch.targets], learnt.branches[0])
         losses = dict(learnt.losses)
-        for index, (branch, output) in enumerate(zip(learnt.branches, taught)):
-            objects = self.object_masks(index, output, batch.targets)
+        for index, (branch, (levels, found)) in enumerate(zip(learnt.branches, taught)):
+            objects = self.object_masks(index, levels, found, batch.targets)
             masks = [{**level, "object": mask} for level, mask in zip(shared, objects)]
-            terms = self.branches[index](branch, output.branches[0], masks)
+            terms = self.branches[index](branch, levels, masks)
             losses |= {f"branch{index + 1}_{name}": value for name, value in terms.items()}
         return StepResult(losses)
 
+    def _teach(self, teacher: nn.Module, batch: Any) -> tuple[Sequence[Tensor], Sequence[Mapping[str, Tensor]]]:
+        """P2..P5 of a teacher and its detections; without need of these neither proposals nor heads run."""
+        if not self.use_proposals:
+            return teacher.features(batch.images)[1][0], []
+        output = teacher(batch.images, batch.sizes)
+        return output.branches[0], output.detections
+
     @torch.no_grad()
-    def object_masks(self, index: int, taught: Any, targets: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
+    def object_masks(
+        self,
+        index: int,
+        levels: Sequence[Tensor],
+        found: Sequence[Mapping[str, Tensor]],
+        targets: Sequence[Mapping[str, Tensor]],
+    ) -> list[Tensor]:
         """Masks of the object term, (B, H, W) for each level, with a mean of 1 for each image.
 
         Args:
             index: of the teacher, from 0.
-            taught: what it returned for the batch.
+            levels: its P2..P5 of the batch.
+            found: its detections in each image; unused without `use_proposals`.
             targets: of the batch.
         """
-        levels, boxes = taught.branches[0], [target["boxes"] for target in targets]
+        boxes = [target["boxes"] for target in targets]
         values = self.centre_values(index, levels, targets) if self.use_centres else None
-        found, scores = ([image[key] for image in taught.detections] for key in ("boxes", "scores"))
+        found, scores = ([image[key] for image in found] for key in ("boxes", "scores"))
         masks = []
         for level, stride in zip(levels, LEVEL_STRIDES):
             size = level.shape[-2:]

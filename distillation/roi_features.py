@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.head.rcnn_heads import PyramidRoIAlign
+from models.head.roi_align import PyramidRoIAlign
 from models.neck.fpn import LEVELS
 
 SIDE = 7

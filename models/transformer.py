@@ -93,7 +93,7 @@ class VisualTransformer(nn.Module):
         self.projector = Projector(channels)
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
-        levels = [level.permute(0, 2, 3, 1) for level in pyramid]  # (B, H/s, W/s, C), as channels-last maps lie in memory
+        levels = [level.permute(0, 2, 3, 1) for level in pyramid]  # (B, h, w, C), without a copy if channels-last
         pixels = [level.flatten(1, 2) for level in levels]  # (B, N, C)
         tokens = torch.cat([self.tokenizer(p) for p in pixels], dim=1)  # (B, 4T, C)
         for _ in range(self.passes):

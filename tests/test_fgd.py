@@ -8,7 +8,7 @@ from small_detectors import CHANNELS, SmallDetector, random_batch, trained_conte
 from torch import Tensor, nn
 
 from distillation.fgd import FGDDistiller
-from distillation.fgd_terms import FGDTerms, channel_attention, spatial_attention
+from distillation.fgd_terms import FGDTerms, attentions
 from errors import InputError
 
 WEIGHTS = dict(foreground=1e-3, background=5e-4, object=0.0, attention=5e-4, relation=5e-6)
@@ -31,7 +31,7 @@ def level_twin(terms: FGDTerms, student: Tensor, teacher: Tensor, boxes: list[Te
 @pytest.mark.parametrize("temperature", [0.5, 0.8])
 def test_attentions_equal_their_twins(temperature):
     maps = torch.randn(2, 5, 4, 3, generator=torch.Generator().manual_seed(0)) * 3
-    pixels, channels = spatial_attention(maps, temperature), channel_attention(maps, temperature)
+    pixels, channels = attentions(maps, temperature)
     for b, own in enumerate(maps.double().numpy()):
         np.testing.assert_allclose(pixels[b], twin.spatial_attention(own, temperature), rtol=1e-5)
         np.testing.assert_allclose(channels[b], twin.channel_attention(own, temperature), rtol=1e-5)

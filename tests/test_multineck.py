@@ -6,13 +6,16 @@ import detection_twins as twin
 import numpy as np
 import pytest
 import torch
+from multineck_twin import OneByOne
 from small_detectors import CHANNELS, SmallDetector, random_batch, trained_contexts
+from test_rcnn import small_rcnn
 
 from distillation.centers import Centers
 from distillation.multineck import MultiNeckDistiller
 from distillation.provenance import Provenance
 from distillation.roi_features import roi_descriptors
 from errors import InputError
+from models.rcnn import build_rcnn
 
 STRIDES = (4, 8, 16, 32)
 WEIGHTS = dict(foreground=1e-3, background=5e-4, attention=5e-4, relation=5e-6)
@@ -88,6 +91,47 @@ def test_each_branch_learns_from_its_own_teacher(weights):
         assert losses[f"branch{index + 1}_object"].item() == pytest.approx(2e-6 * expected["object"], rel=1e-3)
 
 
+def assert_equal_to_one_by_one(learner: MultiNeckDistiller, teachers: list[torch.nn.Module], batch) -> None:
+    """Losses, and gradients of the student."""
+    one_by_one = OneByOne(learner, teachers)
+    torch.manual_seed(0)  # both draw the same anchors and proposals
+    found = learner(batch).losses
+    torch.manual_seed(0)
+    expected = one_by_one(batch)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(value.item(), rel=1e-5), name
+    for losses in (found, expected):
+        sum(losses.values()).backward()
+    for own, other in zip(learner.student.parameters(), one_by_one.student.parameters()):
+        torch.testing.assert_close(own.grad, other.grad, rtol=1e-3, atol=1e-4 * other.grad.abs().max().item())
+
+
+def test_losses_equal_those_of_networks_run_one_by_one():
+    learner = build().train()
+    assert_equal_to_one_by_one(learner, list(learner.teachers), random_batch())
+
+
+def test_losses_of_detectors_equal_those_of_detectors_run_one_by_one():
+    torch.manual_seed(0)
+    teachers = [build_rcnn(small_rcnn(heads, detections=150)).train() for heads in ("faster", "cascade")]
+    student = build_rcnn(small_rcnn(neck="TwinFPN"))
+    batch = random_batch()
+    for teacher in teachers:
+        for _ in range(5):
+            teacher.features(batch.images)  # batch norms have statistics to fold
+        for name, parameter in teacher.named_parameters():
+            if "cls_score" in name:
+                parameter.data.mul_(30)  # scores on both sides of 0.2
+    pairs = [(teacher, teacher.state_dict()) for teacher in teachers]
+    centers = [random_centers(seed) for seed in range(2)]
+    learner = trained_contexts(MultiNeckDistiller(student, None, pairs, centers=centers, channels=32)).train()
+    for teacher in learner.teachers:
+        scores = teacher(batch.images, batch.sizes).detections[0]["scores"]
+        assert 10 < (scores > 0.2).sum() < len(scores) - 10
+    assert_equal_to_one_by_one(learner, teachers, batch)
+
+
 def test_published_values_are_the_defaults():
     terms = build().branches[1].levels[0]
     assert terms.temperature == 0.8
@@ -120,6 +164,12 @@ def test_every_box_of_every_image_is_described():
     assert torch.equal(learner.centre_values(0, taught.branches[0], alone.targets)[1], values[1])
 
 
+def object_masks(learner: MultiNeckDistiller, batch) -> list[torch.Tensor]:
+    """Of the first teacher."""
+    taught = learner.teachers[0](batch.images, batch.sizes)
+    return learner.object_masks(0, taught.branches[0], taught.detections, batch.targets)
+
+
 def test_object_masks_have_a_mean_of_one_whatever_the_number_of_proposals():
     batch = random_batch()
     for copies in (1, 20):
@@ -128,7 +178,7 @@ def test_object_masks_have_a_mean_of_one_whatever_the_number_of_proposals():
             teacher.detections = [
                 {k: v.repeat(copies, *[1] * (v.ndim - 1)) for k, v in d.items()} for d in detections(0)
             ]
-        for mask in learner.object_masks(0, learner.teachers[0](batch.images, batch.sizes), batch.targets):
+        for mask in object_masks(learner, batch):
             assert mask.mean((1, 2)).tolist() == pytest.approx([1, 1])
 
 
@@ -140,14 +190,14 @@ def test_switches_of_the_object_mask():
         for centres, proposals in ((True, False), (False, True), (False, False))
     )
     taught = plain.teachers[0](batch.images, batch.sizes)
-    assert torch.equal(plain.object_masks(0, taught, batch.targets)[0], torch.ones(2, *size))
+    assert torch.equal(object_masks(plain, batch)[0], torch.ones(2, *size))
     found = [twin.proposals(d["boxes"].tolist(), d["scores"].numpy(), size, 4) for d in plain.teachers[0].detections]
     expected = np.stack([mask / mask.mean() for mask in found])
-    np.testing.assert_allclose(stacked.object_masks(0, taught, batch.targets)[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(object_masks(stacked, batch)[0], expected, rtol=1e-5)
     values = centred.centre_values(0, taught.branches[0], batch.targets)
     found = [twin.centre(own, value.tolist(), size, 4) for own, value in zip(boxes, values)]
     expected = np.stack([mask / mask.mean() for mask in found])
-    np.testing.assert_allclose(centred.object_masks(0, taught, batch.targets)[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(object_masks(centred, batch)[0], expected, rtol=1e-5)
 
 
 def test_boxes_near_their_centre_weigh_more_and_a_box_on_it_stays_finite():

@@ -8,13 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from roi_align_twin import TorchvisionRoIAlign
 from test_rcnn import SIZES, TARGETS, images_of, small_rcnn
 from torchvision.models.detection.image_list import ImageList
 
 from errors import InputError
 from models.backbone.torchvision_resnet import TorchvisionResNet
 from models.head.cascade import STAGE_BOX_WEIGHTS, CascadeHeads, refine
-from models.head.rcnn_heads import PyramidRoIAlign
+from models.head.roi_align import PyramidRoIAlign
 from models.head.rpn import RPN, PyramidAnchors
 from models.neck.fpn import LEVELS, STRIDES, TwinFPN
 from models.rcnn import build_rcnn
@@ -150,6 +151,44 @@ def test_rois_of_a_small_image_are_pooled_at_the_true_stride():
     features = {name: torch.arange(64.0).expand(1, 1, 64, 64) for name in LEVELS[:4]}  # the value is the column
     pooled = PyramidRoIAlign(7)(features, [torch.tensor([[0.0, 0, 56, 56]])], [(65, 65)])
     torch.testing.assert_close(pooled[0, 0, 0], 2 * torch.arange(7.0) + 1)  # P2: bins of 2 cells
+
+
+ROIS = [
+    [[10.0, 20, 50, 45], [-6, -3, 30, 30], [100, 60, 140, 101], [0, 0, 128, 96], [33, 33, 33, 33]],
+    [[127.9, 0, 128, 96], [-40, -40, -20, -20], [131.9, 7, 140, 9], [8, 90, 9, 105], [-200, -200, 300, 300]],
+]  # on borders, one cell beyond and more, without extent, of every level
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("side", [7, 14])
+def test_rois_and_their_gradients_equal_torchvisions(side, layout):
+    torch.manual_seed(0)
+    corners = torch.rand(2, 50, 2) * torch.tensor([140.0, 110]) - 10
+    drawn = torch.cat([corners, corners + 300 * torch.rand(2, 50, 2) ** 4], 2)
+    boxes = list(torch.cat([torch.tensor(ROIS), drawn], 1))
+    maps = [torch.randn(2, 5, 96 // s, 128 // s).to(memory_format=layout) for s in STRIDES[:4]]
+    features = dict(zip(LEVELS, (level.requires_grad_() for level in maps)))
+    align = PyramidRoIAlign(side)
+    assert set(align.map_levels(boxes).tolist()) == {0, 1, 2, 3}
+    pooled, expected = (pool(features, boxes, [(96, 128)] * 2) for pool in (align, TorchvisionRoIAlign(side)))
+    torch.testing.assert_close(pooled, expected)
+    assert pooled.is_contiguous()
+    weights = torch.randn_like(pooled)
+    for own, other in zip(*(torch.autograd.grad((p * weights).sum(), maps) for p in (pooled, expected))):
+        torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-4)
+
+
+def test_no_rois_pool_to_nothing():
+    features = {name: torch.ones(2, 3, 4, 4, dtype=torch.bfloat16) for name in LEVELS}
+    pooled = PyramidRoIAlign(7)(features, [torch.zeros(0, 4)] * 2, [(16, 16)] * 2)
+    assert pooled.shape == (0, 3, 7, 7) and pooled.dtype == torch.bfloat16
+
+
+def test_rois_that_are_not_finite_pool_nothing():
+    """So that training that has gone wrong ends with the message about its loss."""
+    features = dict(zip(LEVELS, (torch.ones(1, 2, 32 // s, 32 // s) for s in STRIDES[:4])))
+    boxes = torch.tensor([[math.nan] * 4, [0, 0, math.inf, 9], [-math.inf, 0, 9, 9], [1e9, 1e9, 2e9, 2e9]])
+    assert PyramidRoIAlign(7)(features, [boxes], [(32, 32)]).eq(0).all()
 
 
 @pytest.mark.parametrize("heads", ["faster", "cascade"])

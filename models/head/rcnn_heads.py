@@ -7,26 +7,12 @@ from torch.nn import Linear, Module
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.ops import MultiScaleRoIAlign
-from torchvision.ops.poolers import initLevelMapper
 
-from models.neck.fpn import LEVELS, STRIDES, Pyramid
+from models.head.roi_align import PyramidRoIAlign
+from models.neck.fpn import Pyramid
 from models.registry import MODELS
 
 _LOSS_NAMES = {"loss_classifier": "classifier", "loss_box_reg": "box", "loss_mask": "mask"}
-
-
-class PyramidRoIAlign(MultiScaleRoIAlign):
-    """RoIAlign over P2..P5 with their true strides.
-
-    torchvision guesses the strides once, from the first images it sees, and guesses wrong when these are much smaller
-    than the padded batch.
-    """
-
-    def __init__(self, output_size: int) -> None:
-        super().__init__(list(LEVELS[:4]), output_size, sampling_ratio=2)
-        self.scales = [1 / stride for stride in STRIDES[:4]]
-        self.map_levels = initLevelMapper(2, 5)
 
 
 class BoxPredictor(FastRCNNPredictor):
