@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import torch
@@ -111,10 +112,15 @@ def draw_background(instances: Tensor, training_mask: Tensor, number: int) -> tu
     if not number:
         nothing = torch.zeros(len(instances), 0, dtype=torch.long, device=instances.device)
         return nothing, nothing.bool()
-    shown = instances.bool() & training_mask.bool()
-    weight = torch.rand(shown.shape, device=shown.device)
-    weight, index = torch.where(shown, -1.0, weight).topk(number, dim=1)
-    return index, weight >= 0
+    shown = (instances > 0) & (training_mask > 0.5)
+    if instances.is_cuda:  # a random number for every pixel: how much background there is stays on the GPU
+        weight, index = torch.rand(shown.shape, device=shown.device).masked_fill(shown, -1.0).topk(number, dim=1)
+        return index, weight >= 0
+    chance = random.Random(int(torch.randint(2**62, ())))
+    rows = [row.nonzero()[:, 0] for row in ~shown]
+    drawn = [row[chance.sample(range(len(row)), min(number, len(row)))] for row in rows]
+    index = torch.stack([F.pad(row, (0, number - len(row)), value=-1) for row in drawn])
+    return index.clamp(min=0), index >= 0
 
 
 def _instance_pixels(instances: Tensor) -> tuple[Tensor, Tensor]:
