@@ -1,6 +1,8 @@
 """Maps at stride 4 to instances, and instances to scored polygons in original pixels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import accumulate, chain, islice
 from typing import NamedTuple
 
 import cv2
@@ -87,6 +89,7 @@ class _Axis(NamedTuple):
     starts: np.ndarray  # (n + 1,) int64: where those of each source begin
 
 
+@lru_cache
 def _axis(source: int, target: int) -> _Axis:
     """Taken from cv2 itself, so that its rounding cannot differ from a resize of the whole map."""
     index = np.arange(source, dtype=np.float32)[None]  # exact up to 2**24
@@ -146,23 +149,33 @@ def _masks(
         yield (edge_map[top:bottom, left:right] == label).view(np.uint8), (left, top)
 
 
-def _contours(mask: np.ndarray, corner: tuple[int, int], positions: np.ndarray) -> list[np.ndarray]:
-    """Outer contours (k, 2) int32, x and y at network-input size, of the parts of an instance.
+def _contours(masks: Iterable[tuple[np.ndarray, tuple[int, int]]], positions: np.ndarray) -> list[list[np.ndarray]]:
+    """By mask, the outer contours (k, 2) int32, x and y at network-input size, of the parts of the instance.
 
     Args:
-        mask, corner: from `_masks`.
-        positions: (m, 2) int32, where the columns (first) and rows of these masks lie in the network input.
+        masks: at least one, and where their corners lie, as from `_masks`.
+        positions: (m, 2) int32, where the columns (first) and rows of the masks lie in the network input.
     """
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=corner)
-    return [positions[contour[:, 0], _XY] for contour in contours]
+    method = cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    traced = [cv2.findContours(mask, *method, offset=corner)[0] for mask, corner in masks]
+    contours = list(chain.from_iterable(traced))
+    points = positions[np.concatenate(contours)[:, 0], _XY]
+    parts = iter(_split(points, contours))
+    return [list(islice(parts, len(found))) for found in traced]
+
+
+def _split(points: np.ndarray, like: list[np.ndarray]) -> list[np.ndarray]:
+    """Cuts points in a row into pieces as long as those of `like`."""
+    ends = list(accumulate(map(len, like)))
+    return [points[start:end] for start, end in zip([0, *ends], ends)]
 
 
 def _outline(contours: list[np.ndarray], bbox_type: str) -> np.ndarray:
     """(n, 2) outline of an instance, from the (k, 2) int32 contours of its parts."""
     if bbox_type == "poly":
-        largest = max(contours, key=cv2.contourArea)  # the first of equals
-        if cv2.contourArea(largest) > 0:
-            return largest
+        areas = [cv2.contourArea(contour) for contour in contours]
+        if max(areas) > 0:
+            return contours[areas.index(max(areas))]
     else:
         hull = cv2.convexHull(np.concatenate(contours))
         if cv2.contourArea(hull) > 0:
@@ -226,14 +239,14 @@ def labels_to_polygons(
     passing = (instances.area >= max(min_area, 1)) & (instances.score >= min_score)
     passing[0] = False
     found = np.flatnonzero(passing)
+    if len(found) == 0:
+        return []
 
     positions = np.zeros((max(len(columns.positions), len(rows.positions)), 2), np.int32)
     positions[: len(columns.positions), 0] = columns.positions
     positions[: len(rows.positions), 1] = rows.positions
-    scale = np.array([original_size[1] / width, original_size[0] / height])
     masks = _masks(labels, found, instances.boxes[found], rows, columns)
-    detections = []
-    for (mask, corner), mean in zip(masks, instances.score[found].tolist()):
-        outline = _outline(_contours(mask, corner, positions), bbox_type)
-        detections.append(Detection((outline * scale).astype(np.float32), mean))
-    return detections
+    outlines = [_outline(contours, bbox_type) for contours in _contours(masks, positions)]
+    scale = np.array([original_size[1] / width, original_size[0] / height])
+    polygons = _split((np.concatenate(outlines) * scale).astype(np.float32), outlines)
+    return [Detection(*both) for both in zip(polygons, instances.score[found].tolist())]
