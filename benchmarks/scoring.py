@@ -28,6 +28,8 @@ FEW = 10  # images that the twin scores as well
 BAND = np.stack([np.linspace(0, 1, 7), 0.3 * np.sin(np.linspace(0, 3, 7))], axis=1)
 BAND = np.concatenate([BAND, BAND[::-1] + np.array([0, 0.3])])  # a bent stripe of 14 points
 
+ANGLE = 0.2  # of the boxes of MSRA-TD500, in radians
+
 
 def stripes(rng: np.random.Generator, count: int) -> list[np.ndarray]:
     """Stripes (14, 2), some of which overlap, in an image of 1280x720 pixels."""
@@ -51,8 +53,15 @@ def icdar2015_label(path: Path, polygons: list[np.ndarray]) -> None:
 
 def msra_td500_label(path: Path, polygons: list[np.ndarray]) -> None:
     boxes = [(*p.min(axis=0), *np.ptp(p, axis=0)) for p in polygons]
-    lines = [f"{i} {int(i % 5 == 0)} {x:g} {y:g} {w:g} {h:g} 0.2" for i, (x, y, w, h) in enumerate(boxes)]
+    lines = [f"{i} {int(i % 5 == 0)} {x:g} {y:g} {w:g} {h:g} {ANGLE}" for i, (x, y, w, h) in enumerate(boxes)]
     path.with_suffix(".gt").write_text("\n".join(lines))
+
+
+def turned_box(polygon: np.ndarray) -> np.ndarray:
+    """The corners (4, 2) of the box that `msra_td500_label` writes of a polygon."""
+    centre, sides = (polygon.min(axis=0) + polygon.max(axis=0)) / 2, np.ptp(polygon, axis=0)
+    cos, sin = np.cos(ANGLE), np.sin(ANGLE)
+    return centre + [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)] * sides @ [(cos, sin), (-sin, cos)]
 
 
 def total_text_label(path: Path, polygons: list[np.ndarray]) -> None:
@@ -76,6 +85,9 @@ WRITERS: dict[str, Callable[[Path, list[np.ndarray]], None]] = {
 }
 
 
+FOUND = {"icdar2015": lambda polygon: polygon[[0, 6, 7, 13]], "msra_td500": turned_box}  # of other than polygons
+
+
 def write_test_set(root: Path, name: str, images: int, instances: int) -> None:
     """Ground truth and results; three quarters of the results are shifted ground truth."""
     rng = np.random.default_rng(0)
@@ -86,7 +98,7 @@ def write_test_set(root: Path, name: str, images: int, instances: int) -> None:
         WRITERS[name](root / "gt" / f"img_{i}", polygons)
         shifted = [p + rng.integers(-4, 5, 2) for p in polygons[: instances * 3 // 4]]
         found = shifted + stripes(rng, instances - len(shifted))
-        results[f"img_{i}"] = [p[[0, 6, 7, 13]] if protocol == "icdar2015" else p for p in found]
+        results[f"img_{i}"] = [FOUND.get(protocol, np.asarray)(polygon) for polygon in found]
     eval.write_results(protocol, root / "pred", results)
 
 

@@ -48,8 +48,8 @@ class TokenEncoder(nn.Module):
         self.norm = nn.LayerNorm((channels, tokens))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        attended = F.scaled_dot_product_attention(self.query(tokens), self.key(tokens), self.value(tokens))
-        tokens = self._normalise(tokens + attended)
+        logits = self.query(tokens) @ self.key(tokens).transpose(1, 2) / tokens.shape[2] ** 0.5  # (B, T query, T key)
+        tokens = self._normalise(tokens + logits.softmax(dim=2) @ self.value(tokens))
         return self._normalise(tokens + self.contract(F.relu(self.expand(tokens))))
 
     def _normalise(self, tokens: Tensor) -> Tensor:

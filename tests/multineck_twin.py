@@ -22,7 +22,7 @@ from distillation.multineck import MultiNeckDistiller
 STRIDES = (4, 8, 16, 32)
 
 
-class OneByOne:
+class OneByOne(nn.Module):
     """Networks and trained parts of a learner, in copies of their own.
 
     Args:
@@ -31,12 +31,13 @@ class OneByOne:
     """
 
     def __init__(self, learner: MultiNeckDistiller, teachers: Sequence[nn.Module]) -> None:
+        super().__init__()
         self.student = with_torchvisions_roi_align(learner.student)
-        self.teachers = [with_torchvisions_roi_align(teacher).eval() for teacher in teachers]
+        self.teachers = [with_torchvisions_roi_align(teacher).eval() for teacher in teachers]  # not trained
         self.branches = copy.deepcopy(learner.branches)
         self.centers = [getattr(learner, f"centers{index}") for index in range(len(teachers))]
 
-    def __call__(self, batch: Any) -> dict[str, Tensor]:
+    def losses(self, batch: Any) -> dict[str, Tensor]:
         """The losses of a batch, under the learner's names."""
         _, branches = self.student.features(batch.images)
         losses = dict(self.student(batch.images, batch.sizes, batch.targets).losses)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from multineck_twin import level_masks
 
 from distillation.masks import background_mask, centre_mask, foreground_mask, proposal_mask
 
@@ -82,3 +83,19 @@ def test_stacked_proposals_stay_exact(number):
     np.testing.assert_allclose(found[0], twin.proposals(boxes, scores, (12, 12), 8), rtol=1e-6)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(proposal_mask([torch.from_numpy(boxes)], [torch.from_numpy(scores)], (12, 12), 8), found)
+
+
+def test_masks_of_many_boxes_equal_those_filled_box_by_box():
+    """More than are laid over a strip of rows at once."""
+    rng, size, stride = np.random.default_rng(0), (40, 300), 8
+    corner = rng.uniform((-20, -20), (2300, 300), (2000, 2))
+    boxes = torch.from_numpy(np.concatenate([corner, corner + rng.exponential(80, (2000, 2))], 1)).float()
+    values, scores = (torch.from_numpy(rng.random(2000).astype(np.float32)) for _ in range(2))
+    targets, found = [{"boxes": boxes}], [{"boxes": boxes[:300], "scores": scores[:300]}]
+    expected = level_masks((1, 1, *size), stride, targets, [(1 + values).tolist()], found)
+    foreground = foreground_mask([boxes], size, stride)
+    torch.testing.assert_close(foreground, expected["foreground"])
+    torch.testing.assert_close(background_mask(foreground), expected["background"])
+    stacked = proposal_mask([boxes[:300]], [scores[:300]], size, stride)
+    objects = centre_mask([boxes], [1 + values], size, stride) * stacked
+    torch.testing.assert_close(objects / objects.mean(), expected["object"])

@@ -41,9 +41,9 @@ def test_visual_transformer_by_hand():
     cost = measure(build_detector(small_model()), batch=1, width=96, height=64)["transformer"]
     c, t = 16, 4
     levels = [16 * 24, 8 * 12, 4 * 6, 2 * 3]
-    tokenizer = sum(n * c * t + n * c * c + n * c * t for n in levels)  # attention, values, their product
+    tokenizer = sum(n * c * t + n * c * t + t * c * c for n in levels)  # attention, pooled pixels, values of these
     encoder = 3 * 16 * c * c + 16 * 16 * c + 16 * 16 * c + 2 * 16 * c * c  # 16 tokens; projections, attention, layers
-    projector = sum(n * c * c + 2 * t * c * c + 2 * n * c * t for n in levels)
+    projector = sum(3 * t * c * c + 2 * n * c * t for n in levels)  # all projections are of tokens
     assert cost.flops == 2 * (tokenizer + 2 * encoder + projector)
     assert cost.parameters == (c * t + c * c) + (5 * c * c + 2 * c * 16) + 3 * c * c
 

@@ -97,7 +97,7 @@ def assert_equal_to_one_by_one(learner: MultiNeckDistiller, teachers: list[torch
     torch.manual_seed(0)  # both draw the same anchors and proposals
     found = learner(batch).losses
     torch.manual_seed(0)
-    expected = one_by_one(batch)
+    expected = one_by_one.losses(batch)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value.item(), rel=1e-5), name
@@ -127,7 +127,9 @@ def test_losses_of_detectors_equal_those_of_detectors_run_one_by_one():
     centers = [random_centers(seed) for seed in range(2)]
     learner = trained_contexts(MultiNeckDistiller(student, None, pairs, centers=centers, channels=32)).train()
     for teacher in learner.teachers:
-        scores = teacher(batch.images, batch.sizes).detections[0]["scores"]
+        detections = teacher(batch.images, batch.sizes).detections[0]
+        assert "masks" not in detections  # of which nothing is used
+        scores = detections["scores"]
         assert 10 < (scores > 0.2).sum() < len(scores) - 10
     assert_equal_to_one_by_one(learner, teachers, batch)
 
@@ -242,6 +244,14 @@ def test_every_network_runs_once_a_step():
     for step in range(1, 3):
         learner(random_batch())
         assert sorted(map(id, calls)) == sorted([id(n) for n in (learner.student, *learner.teachers)] * step)
+
+
+def test_without_proposals_teachers_give_their_features_only():
+    learner = build(use_proposals=False)
+    for teacher in learner.teachers:
+        teacher.forward = None
+    losses = learner(random_batch()).losses
+    assert losses["branch1_object"] != losses["branch2_object"]
 
 
 def test_neither_features_nor_centres_enter_a_checkpoint():
