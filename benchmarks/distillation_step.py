@@ -129,6 +129,7 @@ def same_loss(tolerance: float) -> Callable[[float, float], str]:
 
 
 def measure() -> list[Row]:
+    peaks = {kind: peak_of(kind) for kind in KINDS}  # first: a process starts with the peak of the one that starts it
     rows, batch = [], random_batch()
     for bf16, name in ((False, "float32"), (True, "bf16")):
         teacher, student = networks()
@@ -138,7 +139,6 @@ def measure() -> list[Row]:
         work = f"distillation step R50 → R18, {BATCH}×{SIDE}², {name}"
         tolerance = 1e-2 if bf16 else 1e-4
         rows.append(compare(work, ours, twin, same_loss(tolerance), twin_name="literal step, float32", seconds=1))
-    peaks = {kind: peak_of(kind) for kind in KINDS}
     twin = peaks["twin, float32"]
     for kind, peak in peaks.items():
         if kind.startswith("ours"):
