@@ -2,21 +2,32 @@
 
 from distillation.base import LEARNERS, Distiller, Learner, StepResult, Supervised, SupervisedDetection
 from distillation.centers import Centers, load_centers
+from distillation.channel_wise import ChannelWiseDistiller, channel_wise_loss
+from distillation.feature_mse import FeatureMSEDistiller
 from distillation.fgd import FGDDistiller
+from distillation.fgd_text import FGDTextDistiller
 from distillation.kernel_mask import KernelMaskDistiller, kernel_mask_loss
 from distillation.multineck import MultiNeckDistiller
+from distillation.response import ResponseDistiller
+from distillation.text_distiller import TextDistiller
 
 __all__ = [
     "LEARNERS",
     "Centers",
+    "ChannelWiseDistiller",
     "Distiller",
     "FGDDistiller",
+    "FGDTextDistiller",
+    "FeatureMSEDistiller",
     "KernelMaskDistiller",
     "Learner",
     "MultiNeckDistiller",
+    "ResponseDistiller",
     "StepResult",
     "Supervised",
     "SupervisedDetection",
+    "TextDistiller",
+    "channel_wise_loss",
     "kernel_mask_loss",
     "load_centers",
 ]

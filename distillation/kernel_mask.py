@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distillation.base import LEARNERS, Distiller, StepResult
+from distillation.base import LEARNERS
+from distillation.text_distiller import TextDistiller, check_same_shape
 from errors import InputError
 from models import DetectorOutput
 
@@ -34,23 +35,23 @@ def kernel_mask_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 
 @LEARNERS.register_module()
-class KernelMaskDistiller(Distiller):
+class KernelMaskDistiller(TextDistiller):
     """A student learns its teachers' text features and output maps inside the ground-truth kernels.
 
     Published with one teacher. With several, each has its own two terms, `kkd_feature_1`, `kkd_response_1` and so on;
     together they pull towards the weighted mean of the teachers' normalised maps.
 
     Args:
-        student, loss, teachers: see Distiller.
+        student, loss, teachers, teacher_weights: see TextDistiller.
         weight: of the distillation term; None for the published 1.0, or 0.5 for a student without embedding loss.
         feature_weight: of the feature terms (the text feature before the head).
         response_weight: of the response terms (the output maps).
         divisor: of the sum of both terms. The published 6 is the length of a feature list of which two are used.
         batch_reduction: 'sum' over the images of a batch (published: the term grows with the batch size) or 'mean'.
-        teacher_weights: of the terms of each teacher, in their order; None for 1/number of teachers each.
+        mask: where the student learns: 'kernel' (published), 'text' (whole instances) or 'none' (every pixel).
 
     Raises:
-        InputError: not one weight for each teacher, an unknown reduction, or maps of different channels.
+        InputError: not one weight for each teacher, an unknown reduction or mask, or maps of different channels.
     """
 
     def __init__(
@@ -63,47 +64,35 @@ class KernelMaskDistiller(Distiller):
         response_weight: float = 1.0,
         divisor: float = 6.0,
         batch_reduction: str = "sum",
+        mask: str = "kernel",
         teacher_weights: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(student, loss, teachers)
-        if batch_reduction not in ("sum", "mean"):
-            raise InputError(f"distiller.batch_reduction='{batch_reduction}': expected 'sum' or 'mean'")
-        if teacher_weights is None:
-            teacher_weights = [1 / len(teachers)] * len(teachers)
-        numbers = isinstance(teacher_weights, Sequence) and all(isinstance(w, (int, float)) for w in teacher_weights)
-        if not numbers or len(teacher_weights) != len(teachers):
-            expected = f"a list of {len(teachers)} numbers, one for each teacher"
-            raise InputError(f"distiller.teacher_weights={teacher_weights!r}: expected {expected}")
+        super().__init__(student, loss, teachers, teacher_weights)
+        for key, value, known in (
+            ("batch_reduction", batch_reduction, ("sum", "mean")),
+            ("mask", mask, ("kernel", "text", "none")),
+        ):
+            if value not in known:
+                raise InputError(f"distiller.{key}='{value}': expected one of {', '.join(known)}")
         if weight is None:
             weight = 1.0 if getattr(loss, "embedding_weight", 0) else 0.5
         self.scale = weight / divisor
         self.weights = {"kkd_feature": feature_weight, "kkd_response": response_weight}
         self.batch_reduction = batch_reduction
-        self.teacher_weights = teacher_weights
+        self.mask = mask
 
-    def forward(self, batch: Any) -> StepResult:
-        with torch.no_grad():
-            # The pyramids are not needed: their memory is.
-            taught = [teacher(batch.images)._replace(pyramid=()) for teacher in self.teachers]
-        learnt = self.student(batch.images)
-        losses, metrics = self.supervise(learnt.logits, batch)
-        mask = F.interpolate(batch.kernels[:, :1].float(), scale_factor=0.25, mode="bilinear", align_corners=False)
-        for number, (weight, output) in enumerate(zip(self.teacher_weights, taught), 1):
-            suffix = f"_{number}" if len(taught) > 1 else ""
-            for name, term in self.terms(learnt, output, mask[:, 0], number).items():
-                losses[name + suffix] = weight * self.scale * self.weights[name] * term
-        return StepResult(losses, metrics)
-
-    def terms(self, learnt: DetectorOutput, taught: DetectorOutput, mask: Tensor, number: int) -> dict[str, Tensor]:
-        """The two terms against teacher `number` (from 1), without weights; mask (B, h, w)."""
+    def terms(self, learnt: DetectorOutput, taught: DetectorOutput, batch: Any, number: int) -> dict[str, Tensor]:
         pairs = {"kkd_feature": (learnt.fused, taught.fused), "kkd_response": (learnt.logits, taught.logits)}
+        mask = self._mask(batch)
         terms = {}
         for name, (student, teacher) in pairs.items():
-            if student.shape != teacher.shape:
-                raise InputError(
-                    f"distiller: student maps {tuple(student.shape[1:])} and maps {tuple(teacher.shape[1:])} of "
-                    f"teacher {number} ({name}) differ; give both the same neck channels and head"
-                )
+            check_same_shape(name, student, teacher, number)
             per_image = kernel_mask_loss(student, teacher, mask)
-            terms[name] = per_image.sum() if self.batch_reduction == "sum" else per_image.mean()
+            total = per_image.sum() if self.batch_reduction == "sum" else per_image.mean()
+            terms[name] = self.scale * self.weights[name] * total
         return terms
+
+    def _mask(self, batch: Any) -> Tensor:
+        """(B, H/4, W/4), 0 to 1."""
+        whole = {"kernel": batch.kernels[:, 0], "text": batch.text, "none": torch.ones_like(batch.text)}[self.mask]
+        return F.interpolate(whole[:, None].float(), scale_factor=0.25, mode="bilinear", align_corners=False)[:, 0]

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from errors import InputError
-from eval.files import write_json
+from tools.once import Once
 
 
 class Stages:
@@ -29,26 +25,14 @@ class Stages:
         """Runs `python command`, unless it is done already, its product is there, and nothing before it has changed."""
         arguments = [str(part) for part in command]
         self.key = hashlib.sha256((self.key + repr(arguments)).encode()).hexdigest()
-        done, started = self.out / f"{name}.done.json", self.out / f"{name}.started.json"
         print(f"\n[{len(self.seconds) + 1}/{self.total}] {what}", flush=True)
-        if product.exists() and (known := self._read(done))["key"] == self.key:
-            print(f"    done before, in {known['seconds']} s", flush=True)
-            self.seconds[name] = known["seconds"]
-            return
-        if resume and self._read(started)["key"] == self.key:
-            arguments.append("--resume")
-        write_json(started, {"key": self.key})
-        print(f"    python {' '.join(arguments)}", flush=True)
-        start = time.monotonic()
-        code = subprocess.run([sys.executable, *arguments], check=False).returncode
-        if code:
-            raise InputError(f"stage '{name}' ended with exit code {code}; what was said above is the reason")
-        self.seconds[name] = round(time.monotonic() - start, 1)
-        write_json(done, {"key": self.key, "seconds": self.seconds[name]})
-
-    @staticmethod
-    def _read(path: Path) -> dict[str, Any]:
-        return json.loads(path.read_text()) if path.is_file() else {"key": None}
+        stage = Once(self.out / name, self.key, product, arguments, resume)
+        if (seconds := stage.seconds) is not None:
+            print(f"    done before, in {seconds} s", flush=True)
+        else:
+            print(f"    python {' '.join(stage.arguments)}", flush=True)
+            seconds = stage()
+        self.seconds[name] = seconds
 
 
 def run_demo(main: Callable[[], None], description: str, command: str) -> None:

@@ -1,0 +1,94 @@
+"""Tables and plots of what distillation buys, from the runs of benchmarks/distillation_gain.py."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+TEACHER, ALONE = "teacher", "student alone"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        learner: what was trained.
+        seed: of everything random.
+        seconds: wall time of the training, measurements on the test split included.
+        scores: precision, recall and hmean of the last epoch.
+        curve: (steps done, hmean) of every measurement.
+    """
+
+    learner: str
+    seed: int
+    seconds: float
+    scores: dict[str, float]
+    curve: Sequence[tuple[int, float]]
+
+
+def table(runs: Sequence[Run]) -> str:
+    """Markdown: hmean in per cent, mean and standard deviation over the seeds; differences are taken seed by seed."""
+    scores = {name: np.array([100 * run.scores["hmean"] for run in of]) for name, of in by_learner(runs).items()}
+    gap = (scores[TEACHER] - scores[ALONE]).mean()
+    lines = [
+        "| learner | hmean, % | minus student alone | seeds above it | gap to the teacher closed | minutes a run |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, of in by_learner(runs).items():
+        minutes = statistics.mean(run.seconds for run in of) / 60
+        cells = [name, spread(scores[name]), "", "", "", f"{minutes:.1f}"]
+        if name != ALONE:
+            difference = scores[name] - scores[ALONE]
+            cells[2:4] = [spread(difference, "+"), f"{(difference > 0).sum()} of {len(of)}"]
+            if name != TEACHER:
+                cells[4] = f"{100 * difference.mean() / gap:.0f} %"
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def by_learner(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of each learner, in the order of the seeds."""
+    names = dict.fromkeys(run.learner for run in runs)
+    return {name: sorted((run for run in runs if run.learner == name), key=lambda run: run.seed) for name in names}
+
+
+def spread(values: np.ndarray, sign: str = "") -> str:
+    """Mean ± standard deviation (n - 1); of a single value, itself."""
+    mean = f"{values.mean():{sign}.2f}"
+    return f"{mean} ± {values.std(ddof=1):.2f}" if len(values) > 1 else mean
+
+
+def write_plot(runs: Sequence[Run], path: Path) -> None:
+    """A panel for each learner: mean and range of hmean over training, that of the student alone behind it."""
+    groups = by_learner(runs)
+    learners = [name for name in groups if name not in (TEACHER, ALONE)]
+    goal = statistics.mean(100 * run.scores["hmean"] for run in groups[TEACHER])
+    columns = min(4, len(learners))
+    rows = math.ceil(len(learners) / columns)
+    figure = Figure(figsize=(3.2 * columns, 2.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax, name in zip(axes, learners):
+        _band(ax, groups[ALONE], "tab:gray")
+        _band(ax, groups[name], "tab:blue")
+        ax.axhline(goal, color="tab:green", linestyle="--", label=TEACHER)
+        ax.set_title(name, fontsize=8)
+    for ax in axes[len(learners) :]:
+        ax.set_visible(False)
+    axes[0].legend(fontsize=7)
+    figure.supxlabel("steps")
+    figure.supylabel("hmean, % (mean and range over seeds)")
+    figure.savefig(path, dpi=110)
+
+
+def _band(ax, runs: Sequence[Run], colour: str) -> None:
+    steps = [step for step, _ in runs[0].curve]
+    values = 100 * np.array([[value for _, value in run.curve] for run in runs])  # (seeds, measurements)
+    ax.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
+    ax.plot(steps, values.mean(0), color=colour, marker=".", label=runs[0].learner)

@@ -1,0 +1,6 @@
+# Channel-wise distillation.
+_base_ = ["../_base_/study_student.py"]
+distiller = dict(
+    type="ChannelWiseDistiller",
+    teachers=[dict(config="config/study/teacher.py", checkpoint="work_dirs/study_teacher/checkpoint_last.pth.tar")],
+)

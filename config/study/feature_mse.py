@@ -1,0 +1,6 @@
+# Plain feature distillation.
+_base_ = ["../_base_/study_student.py"]
+distiller = dict(
+    type="FeatureMSEDistiller",
+    teachers=[dict(config="config/study/teacher.py", checkpoint="work_dirs/study_teacher/checkpoint_last.pth.tar")],
+)

@@ -1,0 +1,7 @@
+# Focal and global distillation with text boxes.
+_base_ = ["../_base_/study_student.py"]
+distiller = dict(
+    type="FGDTextDistiller",
+    teachers=[dict(config="config/study/teacher.py", checkpoint="work_dirs/study_teacher/checkpoint_last.pth.tar")],
+    channels=32,
+)

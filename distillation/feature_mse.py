@@ -1,0 +1,38 @@
+"""Plain feature distillation: the mean squared difference of hints (FitNets, Romero et al., ICLR 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distillation.base import LEARNERS
+from distillation.text_distiller import TextDistiller, check_same_shape
+from models import DetectorOutput
+
+
+@LEARNERS.register_module()
+class FeatureMSEDistiller(TextDistiller):
+    """A student learns its teachers' text feature at every pixel, as it is: neither normalised nor masked.
+
+    Args:
+        student, loss, teachers, teacher_weights: see TextDistiller.
+        weight: of the squared difference, which is the mean of images, channels and pixels.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        loss: nn.Module,
+        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        weight: float = 1.0,
+        teacher_weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__(student, loss, teachers, teacher_weights)
+        self.weight = weight
+
+    def terms(self, learnt: DetectorOutput, taught: DetectorOutput, batch: Any, number: int) -> dict[str, Tensor]:
+        check_same_shape("feature_mse", learnt.fused, taught.fused, number)
+        return {"feature_mse": self.weight * F.mse_loss(learnt.fused.float(), taught.fused.float())}

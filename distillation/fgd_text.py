@@ -1,0 +1,68 @@
+"""FGD for text detectors: focal and global distillation (Yang et al., CVPR 2022) with the boxes of text instances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distillation.base import LEARNERS
+from distillation.fgd_terms import PyramidTerms, box_masks
+from distillation.text_distiller import TextDistiller
+from models import DetectorOutput
+
+
+def instance_boxes(instances: Tensor) -> list[Tensor]:
+    """The bounding boxes of the labels 1..n of maps (B, H, W), without labels that have no pixel.
+
+    Returns:
+        B times (n, 4): x1, y1, x2, y2 in pixels, the last pixel's far edge included.
+    """
+    boxes = []
+    for labels in instances.long():
+        y, x = labels.nonzero().T
+        corners = torch.stack([x, y, -(x + 1), -(y + 1)])  # (4, P): the least of each is a corner
+        least = corners.new_full((4, 256), 2**31).scatter_reduce(1, labels[y, x].expand(4, -1), corners, "amin")
+        least = least[:, least[0] < 2**31].T
+        boxes.append(torch.cat([least[:, :2], -least[:, 2:]], dim=1).float())
+    return boxes
+
+
+@LEARNERS.register_module()
+class FGDTextDistiller(TextDistiller):
+    """A text detector learns the pyramid that its head reads, strides 4 to 32, with FGD's attention and masks.
+
+    Args:
+        student, loss, teachers, teacher_weights: see TextDistiller. Each teacher has context modules of its own.
+        channels: of each level of the pyramids.
+        temperature, alpha, beta, gamma, lambda_: see fgd_terms.FGDTerms; the defaults are those of the paper.
+
+    Raises:
+        InputError: pyramids that differ.
+    """
+
+    uses_pyramid = True
+
+    def __init__(
+        self,
+        student: nn.Module,
+        loss: nn.Module,
+        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        channels: int = 128,
+        temperature: float = 0.5,
+        alpha: float = 1e-3,
+        beta: float = 5e-4,
+        gamma: float = 5e-4,
+        lambda_: float = 5e-6,
+        teacher_weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__(student, loss, teachers, teacher_weights)
+        options = dict(temperature=temperature, alpha=alpha, beta=beta, gamma=gamma, lambda_=lambda_)
+        self.pyramids = nn.ModuleList(PyramidTerms(channels, **options) for _ in teachers)
+
+    def terms(self, learnt: DetectorOutput, taught: DetectorOutput, batch: Any, number: int) -> dict[str, Tensor]:
+        masks = box_masks(instance_boxes(batch.instances), taught.pyramid)
+        terms = self.pyramids[number - 1](learnt.pyramid, taught.pyramid, masks)
+        return {f"fgd_{name}": value for name, value in terms.items()}

@@ -1,0 +1,44 @@
+"""Response distillation: soft targets (Hinton et al., 2015) for maps of independent binary decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distillation.base import LEARNERS
+from distillation.text_distiller import TextDistiller, check_same_shape
+from models import DetectorOutput
+
+
+@LEARNERS.register_module()
+class ResponseDistiller(TextDistiller):
+    """A student learns its teachers' text and kernel probabilities at every pixel, by binary cross-entropy.
+
+    The softmax over classes of the original has nothing to compare where a map is one logit. Embeddings are no
+    probabilities and are left out.
+
+    Args:
+        student, loss, teachers, teacher_weights: see TextDistiller.
+        weight: of the cross-entropy, which is the mean of images, maps and pixels.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        loss: nn.Module,
+        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        weight: float = 1.0,
+        teacher_weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__(student, loss, teachers, teacher_weights)
+        self.weight = weight
+
+    def terms(self, learnt: DetectorOutput, taught: DetectorOutput, batch: Any, number: int) -> dict[str, Tensor]:
+        check_same_shape("response_bce", learnt.logits, taught.logits, number)
+        maps = [index for index, name in enumerate(self.student.head.maps) if name != "embedding"]
+        probability = taught.logits[:, maps].float().sigmoid()
+        loss = F.binary_cross_entropy_with_logits(learnt.logits[:, maps].float(), probability)
+        return {"response_bce": self.weight * loss}
