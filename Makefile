@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: setup demo demo-multineck test test-slow bench quality format clean
+.PHONY: setup demo demo-multineck test test-slow bench study quality format clean
 
 setup: $(VENV)/runtime.stamp $(VENV)/compiled.stamp  ## what training and testing need
 
@@ -23,6 +23,12 @@ test-slow: setup $(VENV)/dev.stamp  ## the tests that take minutes
 
 bench: setup $(VENV)/dev.stamp  ## times everything beside a literal twin; the twins need what the tests need
 	$(RUN) benchmarks/run.py
+
+study: setup  ## what distillation buys, on hard synthetic text: docs/results.md; two hours on two cores
+	$(RUN) tools/make_synthetic.py data/study --train 1000 --test 200 --size 192x192 --style hard \
+		--test-fonts 'STIX*,cm*' --seed 0 --workers 2
+	$(RUN) benchmarks/distillation_gain.py @benchmarks/studies/synthetic.txt --seeds 3 --jobs 2 --precision bf16 \
+		--out outputs/gain/synthetic
 
 quality: $(VENV)/dev.stamp  ## style and import contracts
 	$(RUN) -m ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from errors import InputError
 MAX_COORDINATE = 1e6  # pixels; anything larger is a damaged number, and would overflow the rasteriser
 
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
+_FOREIGN = re.compile(r"[^-+.\deE\s]", re.ASCII)  # in no number, though float() takes some: "_", "inf", other digits
 _LINE_END = re.compile(r"\r\n?|\n")
 
 
@@ -46,10 +48,18 @@ def parse_numbers(fields: Sequence[str], count: int, expected: str, where: str) 
     remedy = "correct or remove the line"
     if len(fields) < count:
         raise InputError(f"{where}: {len(fields)} fields where {count} numbers are expected ({expected}); {remedy}")
-    values = [float(field) if _NUMBER.fullmatch(field) else math.nan for field in fields[:count]]
-    numbers = np.array(values, np.float64)
-    wrong = np.flatnonzero(~(np.abs(numbers) <= MAX_COORDINATE))  # true for NaN
-    if len(wrong):
-        field = fields[wrong[0]].strip()
-        raise InputError(f"{where}: field {wrong[0] + 1} is {field!r}, not a number of pixels ({expected}); {remedy}")
+    numbers = _floats(fields[:count])
+    fits = np.abs(numbers) <= MAX_COORDINATE  # false for NaN
+    if not fits.all():
+        wrong = int(fits.argmin())
+        field = fields[wrong].strip()
+        raise InputError(f"{where}: field {wrong + 1} is {field!r}, not a number of pixels ({expected}); {remedy}")
     return numbers
+
+
+def _floats(fields: Sequence[str]) -> np.ndarray:
+    """Fields as float64, NaN for what is no number. After one search in all of them float() can judge."""
+    if not _FOREIGN.search("".join(fields)):
+        with contextlib.suppress(ValueError):
+            return np.array([float(field) for field in fields], np.float64)
+    return np.array([float(field) if is_number(field) else math.nan for field in fields], np.float64)

@@ -5,7 +5,8 @@
 
 CONFIG is a config with a distiller; CONFIG:KEY=VALUE,... changes entries of that section, and @FILE reads a list of
 them, one a line. The teacher is trained from the config that they name as theirs; the student alone is the first of
-them without its distiller. Each seed has a teacher of its own. What is scored is the last epoch, on the test split.
+them without its distiller. Each seed has a teacher of its own, or all share that of seed 0 (--share-teacher). What is
+scored is the last epoch, on the test split.
 
 Writes results.json, results.md and curves.png. A run that is finished is not run again and an interrupted one goes on,
 so a study can be stopped at any time, and widened by more seeds or more learners.
@@ -76,12 +77,21 @@ class Study:
         out: the folder of the study.
         precision, device: of every run.
         threads: of every run; None to leave that to the libraries.
+        share_teacher: whether all seeds have the teacher of seed 0.
 
     Raises:
         InputError: a config without distiller, or students that cannot be compared.
     """
 
-    def __init__(self, texts: Sequence[str], out: Path, precision: str, device: str, threads: int | None) -> None:
+    def __init__(
+        self,
+        texts: Sequence[str],
+        out: Path,
+        precision: str,
+        device: str,
+        threads: int | None = None,
+        share_teacher: bool = False,
+    ) -> None:
         self.learners = [Learner.parse(text) for text in texts]
         configs = [learner.load() for learner in self.learners]
         teachers = configs[0].get("distiller", {}).get("teachers")
@@ -95,6 +105,7 @@ class Study:
             if [teacher["config"] for teacher in cfg["distiller"]["teachers"]] != [teachers[0]["config"]]:
                 raise InputError(f"{learner.config}: a study has one teacher, the same for all learners")
         self.out = out
+        self.share_teacher = share_teacher
         self.options = ["--precision", precision, "--device", device]
         self.environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
         self.teacher = Learner(TEACHER, teachers[0]["config"])
@@ -104,17 +115,20 @@ class Study:
 
     def run(self, seeds: int, jobs: int) -> list[Run]:
         """Runs what is not done yet, `jobs` at a time; returns all runs, learner by learner."""
-        first, second = [self.teacher, self.alone], self.learners
-        results = {}
+        parts = (
+            [(self.teacher, 1 if self.share_teacher else seeds), (self.alone, seeds)],
+            [(x, seeds) for x in self.learners],
+        )
+        runs: list[Run] = []
         with ThreadPoolExecutor(jobs) as pool:
-            for part in (first, second):  # the teachers are done when the others need them
-                tasks = [(learner, seed) for learner in part for seed in range(seeds)]
+            for part in parts:  # the teachers are done when the others need them
+                tasks = [(learner, seed) for learner, number in part for seed in range(number)]
                 try:
-                    results.update(zip(tasks, pool.map(lambda task: self.train(*task), tasks)))
+                    runs += pool.map(lambda task: self.train(*task), tasks)
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     raise
-        return [results[learner, seed] for learner in [*first, *second] for seed in range(seeds)]
+        return runs
 
     def train(self, learner: Learner, seed: int) -> Run:
         """One run, unless it is done."""
@@ -124,7 +138,7 @@ class Study:
         parts = [learner.load(), seed, self.options]
         if learner in self.learners:
             script = "knowledge_distillation_train.py"
-            teacher = self._folder(self.teacher, seed)
+            teacher = self._folder(self.teacher, 0 if self.share_teacher else seed)
             options.append(f"distiller.teachers.0.checkpoint={teacher / LAST}")
             parts.append((teacher / "run.done.json").read_text())
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -151,7 +165,7 @@ class Study:
 def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
     threads = None if args.jobs == 1 else max(1, machine()["cores"] // args.jobs)
-    study = Study(args.learners, args.out, args.precision, args.device, threads)
+    study = Study(args.learners, args.out, args.precision, args.device, threads, args.share_teacher)
     runs = study.run(args.seeds, args.jobs)
     lines = table(runs)
     results = {
@@ -180,6 +194,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("learners", nargs="+", metavar="CONFIG")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="0 to N - 1 (default 3)")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="runs at the same time (default 1)")
+    parser.add_argument("--share-teacher", action="store_true", help="train one teacher, of seed 0, for all seeds")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: outputs/gain/CONFIG, after the first config")
     parser.add_argument("--precision", default=fastest_precision(), help="default on this machine: %(default)s")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -46,8 +48,8 @@ def table(runs: Sequence[Run]) -> str:
         cells = [name, spread(scores[name]), "", "", "", f"{minutes:.1f}"]
         if name != ALONE:
             difference = scores[name] - scores[ALONE]
-            cells[2:4] = [spread(difference, "+"), f"{(difference > 0).sum()} of {len(of)}"]
-            if name != TEACHER:
+            cells[2:4] = [spread(difference, "+"), f"{(difference > 0).sum()} of {len(difference)}"]
+            if name != TEACHER and gap:
                 cells[4] = f"{100 * difference.mean() / gap:.0f} %"
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -92,3 +94,14 @@ def _band(ax, runs: Sequence[Run], colour: str) -> None:
     values = 100 * np.array([[value for _, value in run.curve] for run in runs])  # (seeds, measurements)
     ax.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
     ax.plot(steps, values.mean(0), color=colour, marker=".", label=runs[0].learner)
+
+
+def read_runs(path: Path) -> list[Run]:
+    """The runs of a results.json."""
+    return [Run(**run) for run in json.loads(path.read_text())["runs"]]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Prints the table of a study again, from its results.json.")
+    parser.add_argument("results", type=Path, metavar="FILE")
+    print(table(read_runs(parser.parse_args().results)))

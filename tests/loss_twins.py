@@ -5,6 +5,8 @@ Those of the detectors are differentiable and compute in the type of the maps th
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -83,3 +85,32 @@ def kernel_mask(student: np.ndarray, teacher: np.ndarray, kernel: np.ndarray) ->
             s, t = s / max(np.linalg.norm(s), 1e-12), t / max(np.linalg.norm(t), 1e-12)
             total += ((t * m - s * m) ** 2).sum()
     return total / 2 / (c * h * w)
+
+
+def channel_wise(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
+    """One image, maps (C, h, w): the divergence of the two distributions over the pixels of each channel."""
+    total = 0.0
+    for s, t in zip(student.astype(np.float64), teacher.astype(np.float64)):
+        p, q = (np.exp(maps / temperature) / np.exp(maps / temperature).sum() for maps in (t, s))
+        for at in np.ndindex(p.shape):
+            total += p[at] * math.log(p[at] / q[at])
+    return temperature**2 * total / len(student)
+
+
+def soft_cross_entropy(student: np.ndarray, teacher: np.ndarray) -> float:
+    """Logits of any one shape."""
+    total = 0.0
+    for s, t in zip(student.astype(np.float64).ravel(), teacher.astype(np.float64).ravel()):
+        p, q = 1 / (1 + math.exp(-t)), 1 / (1 + math.exp(-s))
+        total -= p * math.log(q) + (1 - p) * math.log(1 - q)
+    return total / student.size
+
+
+def instance_boxes(labels: np.ndarray) -> list[list[int]]:
+    """One image: x1, y1, x2, y2 of each label, pixel by pixel."""
+    boxes = {}
+    for y, x in np.ndindex(labels.shape):
+        if label := int(labels[y, x]):
+            x1, y1, x2, y2 = boxes.get(label, (x, y, x + 1, y + 1))
+            boxes[label] = [min(x1, x), min(y1, y), max(x2, x + 1), max(y2, y + 1)]
+    return [boxes[label] for label in sorted(boxes)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from matlab_files import cells, mat_bytes, total_text_rows
 
 from annotations import Instance, ctw1500, icdar2015, msra_td500, total_text
-from annotations.fields import numbered_lines, parse_numbers
+from annotations.fields import is_number, numbered_lines, parse_numbers
 from errors import InputError
 
 QUAD = "377,117,463,117,465,130,378,130"
@@ -44,6 +45,19 @@ def test_lines_end_in_three_ways_and_no_other():
 def test_numbers():
     fields = [" 1", "-2.5 ", "+.5", "1e-05", "7.", "-0", "x"]
     assert parse_numbers(fields, 6, "six", "f").tolist() == [1, -2.5, 0.5, 1e-5, 7, 0]
+
+
+@given(st.lists(st.text("0123456789+-.eE_ \tnaif１\u2003", max_size=6), min_size=1, max_size=4))
+def test_a_field_is_a_number_whatever_stands_beside_it(fields):
+    alone = [re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", field, re.ASCII) for field in fields]
+    values = [float(field) if match else math.nan for field, match in zip(fields, alone)]
+    assert [is_number(field) for field in fields] == [match is not None for match in alone]
+    if all(abs(value) <= 1e6 for value in values):
+        assert parse_numbers(fields, len(fields), "some", "f").tolist() == values
+        return
+    wrong = next(i for i, value in enumerate(values) if not abs(value) <= 1e6)
+    with pytest.raises(InputError, match=rf"^f: field {wrong + 1} is "):
+        parse_numbers(fields, len(fields), "some", "f")
 
 
 @pytest.mark.parametrize("field", ["", " ", "nan", "inf", "1e400", "1000001", "0x10", "1_000", "１", "1 2", "--1"])

@@ -1,0 +1,93 @@
+"""How strongly each distillation term pulls: its gradient beside that of the student's own losses.
+
+    python benchmarks/term_gradients.py config/study/kkd.py config/study/cwd.py --study outputs/gain/synthetic
+
+Takes the teacher and the lone student of a finished study (benchmarks/distillation_gain.py) and prints, for every term
+of every learner, the norm of its gradient in the student's backbone divided by that of all task losses together: for
+the student at the beginning and at the end of its training, medians over batches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import lightning as L
+import torch
+from distillation_gain import LAST, Learner
+from harness import machine
+from torch import Tensor
+
+from distillation import Supervised
+from engine.config import load_config
+from engine.tasks import task_of
+from engine.train import build_learner
+from errors import InputError
+from models.weights import load_strict, read_weights
+
+
+def ratios(learner: Supervised, batch, task: set[str]) -> dict[str, float]:
+    """Norm of the gradient of each term that is not the task's, over the norm of the task's."""
+    parameters = list(learner.student.backbone.parameters())
+
+    def norm(loss: Tensor) -> float:
+        gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        return torch.stack([g.square().sum() for g in gradients if g is not None]).sum().sqrt().item()
+
+    losses = learner(batch).losses
+    own = norm(sum(losses[name] for name in task))
+    return {name: norm(loss) / own for name, loss in losses.items() if name not in task}
+
+
+def measure(text: str, study: Path, seed: int, batches: int) -> dict[str, dict[str, float]]:
+    """{'start' and 'end': {term: median ratio}} of a learner, in float32."""
+    entry = Learner.parse(text)
+    checkpoint = f"distiller.teachers.0.checkpoint={study / 'teacher' / f'seed_{seed}' / LAST}"
+    cfg = load_config(entry.config, [*entry.options, checkpoint])
+    L.seed_everything(seed, verbose=False)
+    dataset = task_of(cfg).train_set(cfg.data, seed)
+    learner = build_learner(cfg, dataset).train()
+    size = cfg.data.batch_size
+    found = {}
+    for stage in ("start", "end"):
+        if stage == "end":
+            path = study / "student_alone" / f"seed_{seed}" / LAST
+            load_strict(learner.student, read_weights(path), source=path)
+        each: list[Mapping[str, float]] = []
+        for number in range(batches):
+            batch = task_of(cfg).collate([dataset[number * size + i] for i in range(size)])
+            task = set(learner.supervise(learner.student(batch.images).logits, batch)[0])
+            each.append(ratios(learner, batch, task))
+        found[stage] = {name: statistics.median(r[name] for r in each) for name in each[0]}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, fromfile_prefix_chars="@"
+    )
+    parser.add_argument("learners", nargs="+", metavar="CONFIG", help="as for distillation_gain.py")
+    parser.add_argument("--study", type=Path, required=True, metavar="DIR", help="the --out of distillation_gain.py")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    args = parser.parse_args()
+    rows = {Learner.parse(t).name: measure(t, args.study, args.seed, args.batches) for t in args.learners}
+    print("| learner | term | at the beginning | at the end |\n| --- | --- | --- | --- |")
+    for name, stages in rows.items():
+        for term in stages["start"]:
+            print(f"| {name} | {term} | {stages['start'][term]:.2g} | {stages['end'][term]:.2g} |")
+    if args.json:
+        content = {"machine": machine(), "seed": args.seed, "batches": args.batches, "ratios": rows}
+        args.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")

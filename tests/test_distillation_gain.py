@@ -1,0 +1,139 @@
+"""The study of what distillation buys: its runs, its arithmetic, and that the documents carry its figures."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from distillation_gain import Learner, Study
+from gain_report import ALONE, TEACHER, Run, table, write_plot
+
+from errors import InputError
+
+
+def run_of(learner: str, seed: int, hmean: float, seconds: float = 60.0) -> Run:
+    return Run(learner, seed, seconds, {"precision": 0.5, "recall": 0.5, "hmean": hmean}, [(4, 0.1), (8, hmean)])
+
+
+def cells(text: str) -> dict[str, list[str]]:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_table_of_hand_computed_scores():
+    scores = {TEACHER: (0.80, 0.90), ALONE: (0.60, 0.70), "kkd": (0.70, 0.72), "worse": (0.55, 0.71)}
+    runs = [run_of(name, seed, value) for name, values in scores.items() for seed, value in enumerate(values)]
+    rows = cells(table(runs[::-1][:4] + runs[:4]))  # in any order
+    assert rows[TEACHER] == ["85.00 ± 7.07", "+20.00 ± 0.00", "2 of 2", "", "1.0"]
+    assert rows[ALONE] == ["65.00 ± 7.07", "", "", "", "1.0"]
+    assert rows["kkd"] == ["71.00 ± 1.41", "+6.00 ± 5.66", "2 of 2", "30 %", "1.0"]  # 10 and 2 of a gap of 20
+    assert rows["worse"] == ["63.00 ± 11.31", "-2.00 ± 4.24", "1 of 2", "-10 %", "1.0"]
+
+
+def test_a_shared_teacher_is_compared_with_every_seed():
+    runs = [run_of(TEACHER, 0, 0.9), *(run_of(ALONE, seed, value) for seed, value in enumerate((0.6, 0.8)))]
+    rows = cells(table([*runs, *(run_of("kkd", seed, 0.8) for seed in range(2))]))
+    assert rows[TEACHER] == ["90.00", "+20.00 ± 14.14", "2 of 2", "", "1.0"]
+    assert rows["kkd"][1:4] == ["+10.00 ± 14.14", "1 of 2", "50 %"]
+
+
+def test_one_seed_has_no_spread_and_no_gap_no_share():
+    rows = cells(table([run_of(name, 0, 0.5) for name in (TEACHER, ALONE, "kkd")]))
+    assert rows["kkd"] == ["50.00", "+0.00", "0 of 1", "", "1.0"]
+
+
+@pytest.mark.parametrize(
+    "text, name, options",
+    [
+        ("a/kkd.py", "kkd", ()),
+        ("a/kkd.py:weight=10", "kkd weight=10", ("distiller.weight=10",)),
+        ("kkd.py:mask='text',weight=2", "kkd mask=text weight=2", ("distiller.mask='text'", "distiller.weight=2")),
+    ],
+)
+def test_learners_as_on_the_command_line(text, name, options):
+    learner = Learner.parse(text)
+    assert (learner.name, learner.options) == (name, options)
+
+
+@pytest.fixture
+def learners(configs, tmp_path):
+    """Paths of two distillation configs that may be compared: one epoch, KKD and CWD."""
+    text = configs["distill"].read_text() + "train_cfg |= dict(epoch=1)\n"
+    first, second = tmp_path / "first.py", tmp_path / "second.py"
+    first.write_text(text)
+    second.write_text(text.replace("KernelMaskDistiller", "ChannelWiseDistiller"))
+    return first, second
+
+
+def study(texts, out):
+    return Study([str(text) for text in texts], out, "32", "cpu", 1)
+
+
+def test_only_students_that_can_be_compared_are_taken(learners, configs, tmp_path):
+    first, second = learners
+    with pytest.raises(InputError, match=r"student\.py: has no distiller"):
+        study([configs["student"]], tmp_path / "out")
+    second.write_text(second.read_text() + "train_cfg |= dict(lr=0.5)\n")
+    with pytest.raises(InputError, match=r"second\.py: another 'train_cfg' than .*first\.py"):
+        study([first, second], tmp_path / "out")
+    second.write_text(
+        first.read_text() + 'distiller["teachers"][0]["config"] = distiller["teachers"][0]["config"] * 2\n'
+    )
+    with pytest.raises(InputError, match="one teacher"):
+        study([first, second], tmp_path / "out")
+    with pytest.raises(InputError, match=r"unknown key 'distiller\.wieght'"):
+        study([f"{first}:wieght=1"], tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_a_study_runs_everything_once(learners, tmp_path):
+    first, second = learners
+    out = tmp_path / "a study"
+    command = [sys.executable, ROOT / "benchmarks/distillation_gain.py", first, f"{second}:temperature=2.0"]
+    command += ["--seeds", "1", "--jobs", "2", "--precision", "32", "--out", out]
+
+    def call(code: int = 0) -> str:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    printed = call()
+    results = json.loads((out / "results.json").read_text())
+    runs = {run["learner"]: run for run in results["runs"]}
+    assert list(runs) == [TEACHER, ALONE, "first", "second temperature=2.0"]
+    assert printed.endswith((out / "results.md").read_text())
+    assert cells((out / "results.md").read_text()).keys() == runs.keys()
+    assert (out / "curves.png").stat().st_size > 5000
+    folders = {name: out / name.replace(" ", "_") / "seed_0" for name in runs}
+    saved = {
+        name: torch.load(folder / "checkpoint_last.pth.tar", weights_only=True) for name, folder in folders.items()
+    }
+    for name, run in runs.items():
+        assert run["scores"]["hmean"] == pytest.approx(saved[name]["metrics"]["hmean"], abs=1e-6)
+        assert [step for step, _ in run["curve"]] == ([3, 6] if name == TEACHER else [3])
+    assert "distiller" not in saved[ALONE]["config"]
+    distiller = saved["second temperature=2.0"]["config"]["distiller"]
+    assert (distiller["type"], distiller["temperature"]) == ("ChannelWiseDistiller", 2.0)
+    assert distiller["teachers"][0]["checkpoint"] == str(folders[TEACHER] / "checkpoint_last.pth.tar")
+    assert {name: saved[name]["config"]["train_cfg"]["seed"] for name in saved} == dict.fromkeys(saved, 0)
+
+    times = {name: (folder / "run.done.json").stat().st_mtime_ns for name, folder in folders.items()}
+    shutil.rmtree(folders["first"])  # as if it had never run
+    call()
+    again = {name: (folder / "run.done.json").stat().st_mtime_ns for name, folder in folders.items()}
+    assert [name for name in times if times[name] != again[name]] == ["first"]
+    repeated = json.loads((out / "results.json").read_text())
+    assert [run["scores"] for run in repeated["runs"]] == [run["scores"] for run in results["runs"]]
+
+
+def test_plot_of_any_number_of_learners(tmp_path):
+    for count in (1, 5):
+        names = [TEACHER, ALONE, *(f"learner {i}" for i in range(count))]
+        write_plot([run_of(name, seed, 0.1 * seed) for name in names for seed in range(3)], tmp_path / "plot.png")
+        assert (tmp_path / "plot.png").stat().st_size > 5000
