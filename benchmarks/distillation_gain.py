@@ -18,11 +18,13 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,11 +32,15 @@ from typing import Any
 from harness import ROOT, machine
 from mmengine.config import Config
 
-from engine.cli import fastest_precision, run_name  # isort: skip
+from distillation.provenance import file_sha256  # isort: skip
+from engine.cli import PRECISIONS, fastest_precision, run_name  # isort: skip
 from engine.config import load_config  # isort: skip
-from engine.files import git_revision  # isort: skip
+from engine.files import write_aside  # isort: skip
+from engine.tasks import TASKS, task_of  # isort: skip
 from errors import InputError  # isort: skip
+from eval.files import write_json  # isort: skip
 from gain_report import ALONE, TEACHER, Run, table, write_plot  # isort: skip
+from models.weights import read_checkpoint  # isort: skip
 from tools.demo_report import read_log  # isort: skip
 from tools.once import Once  # isort: skip
 
@@ -47,30 +53,29 @@ class Learner:
     """What is trained with every seed.
 
     Attributes:
-        name: as in the table, and of its folder.
-        config: path of a config file.
-        options: of --cfg-options.
+        name: as in the table.
+        cfg: the checked config.
     """
 
     name: str
-    config: str
-    options: tuple[str, ...] = ()
+    cfg: dict[str, Any]
 
     @classmethod
     def parse(cls, text: str) -> Learner:
-        """CONFIG or CONFIG:KEY=VALUE,..., keys being entries of the distiller."""
-        config, _, changes = text.partition(":")
-        options = tuple(f"distiller.{change}" for change in changes.split(",") if change)
-        name = " ".join([Path(config).stem, *changes.replace("'", "").split(",")]).strip()
-        return cls(name, config, options)
+        """From CONFIG or CONFIG:KEY=VALUE,..., keys being entries of the distiller."""
+        config, _, rest = text.partition(":")
+        changes = [change for change in re.split(r",(?=\w+=)", rest) if change]
+        cfg = load_config(config, [f"distiller.{change}" for change in changes]).to_dict()
+        return cls(" ".join([Path(config).stem, *changes]).replace("'", ""), cfg)
 
-    def load(self) -> dict[str, Any]:
-        """The checked config, as a dict."""
-        return load_config(self.config, self.options).to_dict()
+    @property
+    def folder(self) -> str:
+        """A name for its files."""
+        return re.sub(r"[^\w.=-]+", "_", self.name)
 
 
 class Study:
-    """All runs of a study, each in OUT/LEARNER/seed_N.
+    """All runs of a study, each in OUT/LEARNER/seed_N, from copies of the configs in OUT.
 
     Args:
         texts: the learners as on the command line.
@@ -93,98 +98,131 @@ class Study:
         share_teacher: bool = False,
     ) -> None:
         self.learners = [Learner.parse(text) for text in texts]
-        configs = [learner.load() for learner in self.learners]
-        teachers = configs[0].get("distiller", {}).get("teachers")
-        for learner, cfg in zip(self.learners, configs):
-            if "distiller" not in cfg:
-                raise InputError(f"{learner.config}: has no distiller; the student alone is added by itself")
-            for section in ("model", "loss", "data", "train_cfg", "test_cfg"):
-                if cfg.get(section) != configs[0].get(section):
-                    first = self.learners[0].config
-                    raise InputError(f"{learner.config}: another '{section}' than {first}; only distillers may differ")
-            if [teacher["config"] for teacher in cfg["distiller"]["teachers"]] != [teachers[0]["config"]]:
-                raise InputError(f"{learner.config}: a study has one teacher, the same for all learners")
-        self.out = out
+        first = self.learners[0]
+        for learner in self.learners:
+            _check_comparable(learner, first)
+        [entry] = _teachers(first)
+        self.teacher = Learner(TEACHER, load_config(entry["config"], entry.get("cfg_options", ())).to_dict())
+        self.alone = Learner(ALONE, {name: part for name, part in first.cfg.items() if name != "distiller"})
+        if self.teacher.cfg["data"].get("test") != first.cfg["data"].get("test"):
+            raise InputError(f"{entry['config']}: the teacher is scored on another data.test than its students")
+        everything = [self.teacher, self.alone, *self.learners]
+        if twice := [name for name, n in Counter(learner.folder for learner in everything).items() if n > 1]:
+            raise InputError(f"two learners would have the name '{twice[0]}'")
+        self.out = out.resolve()
         self.share_teacher = share_teacher
         self.options = ["--precision", precision, "--device", device]
         self.environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
-        self.teacher = Learner(TEACHER, teachers[0]["config"])
-        out.mkdir(parents=True, exist_ok=True)
-        Config({name: part for name, part in configs[0].items() if name != "distiller"}).dump(out / "alone.py")
-        self.alone = Learner(ALONE, str(out / "alone.py"))
+        self.futures: dict[tuple[str, int], Future[Run]] = {}
+        self.out.mkdir(parents=True, exist_ok=True)
+        for learner in everything:  # what is running does not see a config that is edited meanwhile
+            Config(learner.cfg).dump(self.out / f"{learner.folder}.py")
 
-    def run(self, seeds: int, jobs: int) -> list[Run]:
-        """Runs what is not done yet, `jobs` at a time; returns all runs, learner by learner."""
-        parts = (
-            [(self.teacher, 1 if self.share_teacher else seeds), (self.alone, seeds)],
-            [(x, seeds) for x in self.learners],
-        )
-        runs: list[Run] = []
+    def run(self, seeds: int, jobs: int) -> tuple[list[Run], list[str]]:
+        """Runs what is not done yet, `jobs` at a time.
+
+        Returns:
+            All runs, learner by learner, without the learners of which a run failed; and what went wrong.
+        """
+        tasks = [(self.teacher, seed) for seed in range(1 if self.share_teacher else seeds)]
+        tasks += [(learner, seed) for learner in [self.alone, *self.learners] for seed in range(seeds)]
         with ThreadPoolExecutor(jobs) as pool:
-            for part in parts:  # the teachers are done when the others need them
-                tasks = [(learner, seed) for learner, number in part for seed in range(number)]
-                try:
-                    runs += pool.map(lambda task: self.train(*task), tasks)
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-        return runs
+            for learner, seed in tasks:  # teachers first: who waits for one waits for a run that has begun
+                self.futures[learner.name, seed] = pool.submit(self.train, learner, seed)
+            try:
+                failures = {task: future.exception() for task, future in self.futures.items()}
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        for error in failures.values():
+            if error is not None and not isinstance(error, InputError):
+                raise error
+        failed = {name for (name, _), error in failures.items() if error is not None}
+        runs = [future.result() for (name, _), future in self.futures.items() if name not in failed]
+        return runs, sorted({str(error) for error in failures.values() if error is not None})
 
     def train(self, learner: Learner, seed: int) -> Run:
         """One run, unless it is done."""
-        folder = self._folder(learner, seed)
+        folder = self.out / learner.folder / f"seed_{seed}"
         folder.mkdir(parents=True, exist_ok=True)
-        options, script = list(learner.options), "train.py"
-        parts = [learner.load(), seed, self.options]
-        if learner in self.learners:
+        script, options = "train.py", []
+        parts = [learner.cfg, seed, self.options, _data_and_weights(learner.cfg)]
+        if "distiller" in learner.cfg:
             script = "knowledge_distillation_train.py"
-            teacher = self._folder(self.teacher, 0 if self.share_teacher else seed)
-            options.append(f"distiller.teachers.0.checkpoint={teacher / LAST}")
-            parts.append((teacher / "run.done.json").read_text())
+            seed_of_teacher = 0 if self.share_teacher else seed
+            self.futures[TEACHER, seed_of_teacher].result()
+            teacher = self.out / self.teacher.folder / f"seed_{seed_of_teacher}"
+            options = ["--cfg-options", f"distiller.teachers.0.checkpoint={teacher / LAST}"]
+            parts.append(json.loads((teacher / "run.done.json").read_text())["key"])
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        arguments = [ROOT / script, learner.config, "--work-dir", folder, "--seed", seed, *self.options]
-        if options:
-            arguments += ["--cfg-options", *options]
-        once = Once(folder / "run", key, folder / LAST, arguments, resume=True)
+        config = self.out / f"{learner.folder}.py"
+        arguments = [ROOT / script, config, "--work-dir", folder, "--seed", seed, *self.options, *options]
+        once = Once(folder / "run", key, folder / LAST, arguments, resume=folder / "resume.ckpt")
         if once.seconds is None:
             with (folder / "log.txt").open("a") as log:
                 try:
                     once(stdout=log, stderr=subprocess.STDOUT, env=self.environment)
                 except InputError as error:
-                    raise InputError(f"{error}: see {folder / 'log.txt'}") from None
-        values = read_log(folder)
-        scores = {name: float(values[f"val/{name}"][-1, 1]) for name in SCORES}
-        curve = [(int(step) + 1, value) for step, value in values["val/hmean"].tolist()]
+                    raise InputError(f"{learner.name}, seed {seed}: {error}: {folder / 'log.txt'}") from None
+        last = read_checkpoint(folder / LAST)
+        scores = {name: last["metrics"][name] for name in SCORES}
+        curve = [(int(step) + 1, value) for step, value in read_log(folder)["val/hmean"].tolist()]
         print(f"{learner.name}, seed {seed}: hmean {scores['hmean']:.4f}, {once.seconds:.0f} s", flush=True)
-        return Run(learner.name, seed, once.seconds, scores, curve)
+        return Run(learner.name, seed, once.seconds, scores, curve, last["git_revision"])
 
-    def _folder(self, learner: Learner, seed: int) -> Path:
-        return (self.out / learner.name.replace(" ", "_") / f"seed_{seed}").resolve()
+
+def _teachers(learner: Learner) -> list[dict[str, Any]]:
+    """Its teachers, whatever checkpoints they name."""
+    entries = learner.cfg["distiller"]["teachers"]
+    return [{key: value for key, value in entry.items() if key != "checkpoint"} for entry in entries]
+
+
+def _check_comparable(learner: Learner, first: Learner) -> None:
+    """InputError unless two learners differ in their distillers' methods alone, and can be scored."""
+    if "distiller" not in learner.cfg:
+        raise InputError(f"{learner.name}: has no distiller; the student alone is added by itself")
+    if learner.cfg["data"].get("test") is None or task_of(learner.cfg) is not TASKS["text"]:
+        raise InputError(f"{learner.name}: a study takes text detectors with a data.test to score them on")
+    for section in ("model", "loss", "data", "train_cfg", "test_cfg"):
+        if learner.cfg.get(section) != first.cfg.get(section):
+            raise InputError(f"{learner.name}: another '{section}' than {first.name}; only distillers may differ")
+    if len(_teachers(learner)) != 1 or _teachers(learner) != _teachers(first):
+        raise InputError(f"{learner.name}: a study has one teacher, the same for all learners")
+
+
+def _data_and_weights(cfg: Mapping[str, Any]) -> list[str | None]:
+    """What else decides a run: how synthetic data were made, weights to start from. Other data must stay as is."""
+    made = Path(cfg["data"]["root"]) / "synthetic.json"
+    paths = made, cfg["train_cfg"].get("pretrain"), cfg["model"]["backbone"].get("pretrained")
+    return [file_sha256(path) if path and Path(path).is_file() else None for path in paths]
 
 
 def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
     threads = None if args.jobs == 1 else max(1, machine()["cores"] // args.jobs)
-    study = Study(args.learners, args.out, args.precision, args.device, threads, args.share_teacher)
-    runs = study.run(args.seeds, args.jobs)
-    lines = table(runs)
-    results = {
-        "command": ["python", "benchmarks/distillation_gain.py", *sys.argv[1:]],
-        "machine": machine(),
-        "revision": git_revision(),
-        "precision": args.precision,
-        "runs_at_a_time": args.jobs,
-        "threads": threads,
-        "seconds_of_this_call": round(time.monotonic() - start, 1),
-        "seconds_of_all_runs": round(sum(run.seconds for run in runs), 1),
-        "teacher": study.teacher.load(),
-        "student": study.alone.load(),
-        "runs": [asdict(run) for run in runs],
-    }
-    (args.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (args.out / "results.md").write_text(lines + "\n")
-    write_plot(runs, args.out / "curves.png")
-    print(lines)
+    texts = [text for text in args.learners if text.strip()]
+    study = Study(texts, args.out, args.precision, args.device, threads, args.share_teacher)
+    runs, failures = study.run(args.seeds, args.jobs)
+    if {TEACHER, ALONE} <= {run.learner for run in runs}:
+        results = {
+            "command": ["python", "benchmarks/distillation_gain.py", *sys.argv[1:]],
+            "machine": machine(),
+            "precision": args.precision,
+            "runs_at_a_time": args.jobs,
+            "threads": threads,
+            "seconds_of_this_call": round(time.monotonic() - start, 1),
+            "seconds_of_all_runs": round(sum(run.seconds for run in runs), 1),
+            "teacher": study.teacher.cfg,
+            "student": study.alone.cfg,
+            "runs": [asdict(run) for run in runs],
+        }
+        write_json(args.out / "results.json", results)
+        with write_aside(args.out / "results.md") as path:
+            path.write_text(table(runs) + "\n")
+        write_plot(runs, args.out / "curves.png")
+        print(table(runs))
+    if failures:
+        raise InputError("; ".join(failures))
 
 
 def parse_args() -> argparse.Namespace:
@@ -196,12 +234,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="runs at the same time (default 1)")
     parser.add_argument("--share-teacher", action="store_true", help="train one teacher, of seed 0, for all seeds")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: outputs/gain/CONFIG, after the first config")
-    parser.add_argument("--precision", default=fastest_precision(), help="default on this machine: %(default)s")
+    parser.add_argument(
+        "--precision",
+        choices=list(PRECISIONS),
+        default=fastest_precision(),
+        help="default on this machine: %(default)s",
+    )
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()
     if args.seeds < 1 or args.jobs < 1:
         parser.error("--seeds and --jobs must be 1 or more")
-    args.out = args.out or Path("outputs/gain") / run_name(Learner.parse(args.learners[0]).config)
+    args.out = args.out or Path("outputs/gain") / run_name(args.learners[0].partition(":")[0])
     return args
 
 
@@ -210,6 +253,8 @@ if __name__ == "__main__":
     try:
         main(arguments)
     except InputError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on from here")
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

@@ -26,6 +26,7 @@ class Run:
         seconds: wall time of the training, measurements on the test split included.
         scores: precision, recall and hmean of the last epoch.
         curve: (steps done, hmean) of every measurement.
+        revision: of this project, with '+' where files differed from it.
     """
 
     learner: str
@@ -33,6 +34,7 @@ class Run:
     seconds: float
     scores: dict[str, float]
     curve: Sequence[tuple[int, float]]
+    revision: str | None = None
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -49,7 +51,7 @@ def table(runs: Sequence[Run]) -> str:
         if name != ALONE:
             difference = scores[name] - scores[ALONE]
             cells[2:4] = [spread(difference, "+"), f"{(difference > 0).sum()} of {len(difference)}"]
-            if name != TEACHER and gap:
+            if name != TEACHER and gap > 0:
                 cells[4] = f"{100 * difference.mean() / gap:.0f} %"
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -90,8 +92,9 @@ def write_plot(runs: Sequence[Run], path: Path) -> None:
 
 
 def _band(ax, runs: Sequence[Run], colour: str) -> None:
-    steps = [step for step, _ in runs[0].curve]
-    values = 100 * np.array([[value for _, value in run.curve] for run in runs])  # (seeds, measurements)
+    curves = [dict(run.curve) for run in runs]
+    steps = sorted(set.intersection(*map(set, curves)))
+    values = 100 * np.array([[curve[step] for step in steps] for curve in curves])  # (seeds, measurements)
     ax.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
     ax.plot(steps, values.mean(0), color=colour, marker=".", label=runs[0].learner)
 

@@ -13,25 +13,27 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import lightning as L
 import torch
 from distillation_gain import LAST, Learner
 from harness import machine
+from mmengine.config import Config
 from torch import Tensor
 
+from dataset import TextBatch
 from distillation import Supervised
-from engine.config import load_config
 from engine.tasks import task_of
 from engine.train import build_learner
 from errors import InputError
 from models.weights import load_strict, read_weights
 
+TASK = ("text", "kernel", "embedding")  # the losses of PAN and KKDnet
 
-def ratios(learner: Supervised, batch, task: set[str]) -> dict[str, float]:
-    """Norm of the gradient of each term that is not the task's, over the norm of the task's."""
+
+def ratios(learner: Supervised, batch: TextBatch) -> dict[str, float]:
+    """Norm of the gradient of each distillation term, over the norm of that of the task losses' sum."""
     parameters = list(learner.student.backbone.parameters())
 
     def norm(loss: Tensor) -> float:
@@ -39,15 +41,14 @@ def ratios(learner: Supervised, batch, task: set[str]) -> dict[str, float]:
         return torch.stack([g.square().sum() for g in gradients if g is not None]).sum().sqrt().item()
 
     losses = learner(batch).losses
-    own = norm(sum(losses[name] for name in task))
-    return {name: norm(loss) / own for name, loss in losses.items() if name not in task}
+    own = norm(sum(losses[name] for name in TASK))
+    return {name: norm(loss) / own for name, loss in losses.items() if name not in TASK}
 
 
-def measure(text: str, study: Path, seed: int, batches: int) -> dict[str, dict[str, float]]:
+def measure(entry: Learner, study: Path, seed: int, batches: int) -> dict[str, dict[str, float]]:
     """{'start' and 'end': {term: median ratio}} of a learner, in float32."""
-    entry = Learner.parse(text)
-    checkpoint = f"distiller.teachers.0.checkpoint={study / 'teacher' / f'seed_{seed}' / LAST}"
-    cfg = load_config(entry.config, [*entry.options, checkpoint])
+    cfg = Config(entry.cfg)
+    cfg.distiller.teachers[0].checkpoint = str(study / "teacher" / f"seed_{seed}" / LAST)
     L.seed_everything(seed, verbose=False)
     dataset = task_of(cfg).train_set(cfg.data, seed)
     learner = build_learner(cfg, dataset).train()
@@ -57,11 +58,8 @@ def measure(text: str, study: Path, seed: int, batches: int) -> dict[str, dict[s
         if stage == "end":
             path = study / "student_alone" / f"seed_{seed}" / LAST
             load_strict(learner.student, read_weights(path), source=path)
-        each: list[Mapping[str, float]] = []
-        for number in range(batches):
-            batch = task_of(cfg).collate([dataset[number * size + i] for i in range(size)])
-            task = set(learner.supervise(learner.student(batch.images).logits, batch)[0])
-            each.append(ratios(learner, batch, task))
+        indices = [[(number * size + i) % len(dataset) for i in range(size)] for number in range(batches)]
+        each = [ratios(learner, task_of(cfg).collate([dataset[i] for i in batch])) for batch in indices]
         found[stage] = {name: statistics.median(r[name] for r in each) for name in each[0]}
     return found
 
@@ -76,7 +74,8 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     args = parser.parse_args()
-    rows = {Learner.parse(t).name: measure(t, args.study, args.seed, args.batches) for t in args.learners}
+    entries = [Learner.parse(text) for text in args.learners if text.strip()]
+    rows = {entry.name: measure(entry, args.study, args.seed, args.batches) for entry in entries}
     print("| learner | term | at the beginning | at the end |\n| --- | --- | --- | --- |")
     for name, stages in rows.items():
         for term in stages["start"]:

@@ -13,6 +13,9 @@ from distillation.fgd_terms import PyramidTerms, box_masks
 from distillation.text_distiller import TextDistiller
 from models import DetectorOutput
 
+LABELS = 256  # of a uint8 map
+FAR = 2**31
+
 
 def instance_boxes(instances: Tensor) -> list[Tensor]:
     """The bounding boxes of the labels 1..n of maps (B, H, W), without labels that have no pixel.
@@ -20,19 +23,19 @@ def instance_boxes(instances: Tensor) -> list[Tensor]:
     Returns:
         B times (n, 4): x1, y1, x2, y2 in pixels, the last pixel's far edge included.
     """
-    boxes = []
-    for labels in instances.long():
-        y, x = labels.nonzero().T
-        corners = torch.stack([x, y, -(x + 1), -(y + 1)])  # (4, P): the least of each is a corner
-        least = corners.new_full((4, 256), 2**31).scatter_reduce(1, labels[y, x].expand(4, -1), corners, "amin")
-        least = least[:, least[0] < 2**31].T
-        boxes.append(torch.cat([least[:, :2], -least[:, 2:]], dim=1).float())
-    return boxes
+    image, y, x = instances.nonzero().T
+    corners = torch.stack([x, y, -(x + 1), -(y + 1)])  # (4, P): the least of each is a corner
+    least = corners.new_full((4, len(instances) * LABELS), FAR)
+    least.scatter_reduce_(1, (image * LABELS + instances[image, y, x]).expand(4, -1), corners, "amin")
+    least[2:] *= -1
+    return [box[:, box[0] < FAR].T.float() for box in least.split(LABELS, dim=1)]
 
 
 @LEARNERS.register_module()
 class FGDTextDistiller(TextDistiller):
-    """A text detector learns the pyramid that its head reads, strides 4 to 32, with FGD's attention and masks.
+    """A text detector learns the enhanced pyramid, strides 4 to 32, with FGD's attention and masks.
+
+    The adaptation layer comes after it and learns from the task losses alone. Ignored text counts as background.
 
     Args:
         student, loss, teachers, teacher_weights: see TextDistiller. Each teacher has context modules of its own.

@@ -48,7 +48,7 @@ class KernelMaskDistiller(TextDistiller):
         response_weight: of the response terms (the output maps).
         divisor: of the sum of both terms. The published 6 is the length of a feature list of which two are used.
         batch_reduction: 'sum' over the images of a batch (published: the term grows with the batch size) or 'mean'.
-        mask: where the student learns: 'kernel' (published), 'text' (whole instances) or 'none' (every pixel).
+        mask: where the student learns: 'kernel' (published), 'text' (also the ignored) or 'none' (every pixel).
 
     Raises:
         InputError: not one weight for each teacher, an unknown reduction or mask, or maps of different channels.
@@ -86,6 +86,8 @@ class KernelMaskDistiller(TextDistiller):
         mask = self._mask(batch)
         terms = {}
         for name, (student, teacher) in pairs.items():
+            if not self.weights[name]:
+                continue
             check_same_shape(name, student, teacher, number)
             per_image = kernel_mask_loss(student, teacher, mask)
             total = per_image.sum() if self.batch_reduction == "sum" else per_image.mean()

@@ -38,7 +38,7 @@ class ResponseDistiller(TextDistiller):
 
     def terms(self, learnt: DetectorOutput, taught: DetectorOutput, batch: Any, number: int) -> dict[str, Tensor]:
         check_same_shape("response_bce", learnt.logits, taught.logits, number)
-        maps = [index for index, name in enumerate(self.student.head.maps) if name != "embedding"]
-        probability = taught.logits[:, maps].float().sigmoid()
-        loss = F.binary_cross_entropy_with_logits(learnt.logits[:, maps].float(), probability)
+        maps = sum(name != "embedding" for name in self.student.head.maps)  # they come first
+        probability = taught.logits[:, :maps].float().sigmoid()
+        loss = F.binary_cross_entropy_with_logits(learnt.logits[:, :maps].float(), probability)
         return {"response_bce": self.weight * loss}

@@ -26,7 +26,7 @@ class TextDistiller(Distiller):
         uses_pyramid: whether `terms` reads the teachers' pyramids; where it does not, their memory is freed.
 
     Raises:
-        InputError: not one weight for each teacher.
+        InputError: not one weight for each teacher, or output maps that stand for something else.
     """
 
     uses_pyramid: ClassVar[bool] = False
@@ -46,6 +46,12 @@ class TextDistiller(Distiller):
             expected = f"a list of {len(teachers)} numbers, one for each teacher"
             raise InputError(f"distiller.teacher_weights={teacher_weights!r}: expected {expected}")
         self.teacher_weights = teacher_weights
+        for number, teacher in enumerate(self.teachers, 1):
+            own, other = student.head.maps, teacher.head.maps
+            if len(own) == len(other) and own != other:
+                raise InputError(
+                    f"distiller: the student predicts {own}, teacher {number} {other}; give both the same head"
+                )
 
     def forward(self, batch: Any) -> StepResult:
         with torch.no_grad():

@@ -49,16 +49,19 @@ def test_one_seed_has_no_spread_and_no_gap_no_share():
 
 
 @pytest.mark.parametrize(
-    "text, name, options",
+    "changes, name, folder, expected",
     [
-        ("a/kkd.py", "kkd", ()),
-        ("a/kkd.py:weight=10", "kkd weight=10", ("distiller.weight=10",)),
-        ("kkd.py:mask='text',weight=2", "kkd mask=text weight=2", ("distiller.mask='text'", "distiller.weight=2")),
+        ("", "distill", "distill", {}),
+        (":weight=10", "distill weight=10", "distill_weight=10", dict(weight=10)),
+        (":mask='text',divisor=2", "distill mask=text divisor=2", "distill_mask=text_divisor=2", dict(divisor=2)),
+        (":teacher_weights=[1,0],weight=2", "distill teacher_weights=[1,0] weight=2", None, dict(weight=2)),
     ],
 )
-def test_learners_as_on_the_command_line(text, name, options):
-    learner = Learner.parse(text)
-    assert (learner.name, learner.options) == (name, options)
+def test_learners_as_on_the_command_line(configs, changes, name, folder, expected):
+    learner = Learner.parse(f"{configs['distill']}{changes}")
+    assert learner.name == name and learner.folder == (folder or learner.folder)
+    assert expected.items() <= learner.cfg["distiller"].items()
+    assert ("[" in changes) == (learner.cfg["distiller"].get("teacher_weights") == [1, 0])
 
 
 @pytest.fixture
@@ -77,16 +80,18 @@ def study(texts, out):
 
 def test_only_students_that_can_be_compared_are_taken(learners, configs, tmp_path):
     first, second = learners
-    with pytest.raises(InputError, match=r"student\.py: has no distiller"):
+    with pytest.raises(InputError, match="student: has no distiller"):
         study([configs["student"]], tmp_path / "out")
     second.write_text(second.read_text() + "train_cfg |= dict(lr=0.5)\n")
-    with pytest.raises(InputError, match=r"second\.py: another 'train_cfg' than .*first\.py"):
+    with pytest.raises(InputError, match="second: another 'train_cfg' than first"):
         study([first, second], tmp_path / "out")
     second.write_text(
         first.read_text() + 'distiller["teachers"][0]["config"] = distiller["teachers"][0]["config"] * 2\n'
     )
     with pytest.raises(InputError, match="one teacher"):
         study([first, second], tmp_path / "out")
+    with pytest.raises(InputError, match="two learners would have the name 'first'"):
+        study([first, first], tmp_path / "out")
     with pytest.raises(InputError, match=r"unknown key 'distiller\.wieght'"):
         study([f"{first}:wieght=1"], tmp_path / "out")
 
@@ -111,11 +116,12 @@ def test_a_study_runs_everything_once(learners, tmp_path):
     assert cells((out / "results.md").read_text()).keys() == runs.keys()
     assert (out / "curves.png").stat().st_size > 5000
     folders = {name: out / name.replace(" ", "_") / "seed_0" for name in runs}
+    assert len({run["revision"] for run in runs.values()}) == 1
     saved = {
         name: torch.load(folder / "checkpoint_last.pth.tar", weights_only=True) for name, folder in folders.items()
     }
     for name, run in runs.items():
-        assert run["scores"]["hmean"] == pytest.approx(saved[name]["metrics"]["hmean"], abs=1e-6)
+        assert run["scores"]["hmean"] == saved[name]["metrics"]["hmean"] == pytest.approx(run["curve"][-1][1])
         assert [step for step, _ in run["curve"]] == ([3, 6] if name == TEACHER else [3])
     assert "distiller" not in saved[ALONE]["config"]
     distiller = saved["second temperature=2.0"]["config"]["distiller"]

@@ -171,25 +171,44 @@ def test_two_teachers_have_terms_of_their_own(method):
     student, *teachers = networks(small_model(), *[small_model(adapter=False, depth=depth) for depth in (18, 50)])
     kind, options = METHODS[method]
     pairs = [(teacher, teacher.state_dict()) for teacher in teachers]
-    losses = kind(student, PANLoss(), pairs, **options, teacher_weights=[0.25, 0.75]).eval()(random_batch()).losses
-    alone = kind(student, PANLoss(), pairs[1:], **options).eval()(random_batch()).losses
-    names = [name for name in alone if name not in ("text", "kernel", "embedding")]
-    for name in names:
-        assert losses[f"{name}_2"].item() == pytest.approx(0.75 * alone[name].item(), rel=1e-4)
-    assert {name for name in losses if name[-2:] == "_1"} == {f"{name}_1" for name in names}
+    both = trained_contexts(kind(student, PANLoss(), pairs, **options, teacher_weights=[0.25, 0.75])).eval()
+    losses = both(random_batch()).losses
+    task, counted = {"text", "kernel", "embedding"}, 0
+    for index, weight in enumerate((0.25, 0.75)):
+        one = kind(student, PANLoss(), pairs[index : index + 1], **options).eval()
+        if method == "fgd":  # each teacher has context blocks of its own
+            one.pyramids[0].load_state_dict(both.pyramids[index].state_dict())
+        alone = {name: value for name, value in one(random_batch()).losses.items() if name not in task}
+        counted += len(alone)
+        for name, value in alone.items():
+            assert losses[f"{name}_{index + 1}"].item() == pytest.approx(weight * value.item(), rel=1e-4)
+    assert counted == len(losses) - len(task)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_maps_that_differ_are_refused(method):
     student, teacher = networks(small_model(channels=8), small_model(adapter=False, depth=50))
-    model = {**small_model(adapter=False), "head": dict(type="PSENetHead", hidden=8)}
     if method == "response":
-        [student] = networks(model)
+        [student] = networks({**small_model(adapter=False), "head": dict(type="PSENetHead", hidden=8)})
     kind, options = METHODS[method]
     learner = kind(student, PANLoss(), [(teacher, teacher.state_dict())], **options)
     learner.supervise = lambda logits, batch: ({}, {})
     with pytest.raises(InputError, match=r"of teacher 1 \(|P2 of the student"):
         learner(random_batch())
+
+
+def test_maps_of_another_meaning_are_refused():
+    student, teacher = networks(
+        {**small_model(), "head": dict(type="PSENetHead", hidden=8, kernel_num=6)}, small_model(adapter=False)
+    )
+    with pytest.raises(InputError, match=r"student predicts .*'kernel'\), teacher 1 .*'embedding'\)"):
+        KernelMaskDistiller(student, PANLoss(), [(teacher, teacher.state_dict())])
+
+
+@pytest.mark.parametrize("left", ["feature", "response"])
+def test_a_kkd_term_of_no_weight_is_left_out(left):
+    losses = learner_of("kkd", **{f"{left}_weight": 0.0})(random_batch()).losses
+    assert {name for name in losses if name.startswith("kkd")} == {"kkd_feature", "kkd_response"} - {f"kkd_{left}"}
 
 
 @pytest.mark.parametrize("options", [dict(mask="kernels"), dict(batch_reduction="max")])

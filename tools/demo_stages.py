@@ -26,7 +26,8 @@ class Stages:
         arguments = [str(part) for part in command]
         self.key = hashlib.sha256((self.key + repr(arguments)).encode()).hexdigest()
         print(f"\n[{len(self.seconds) + 1}/{self.total}] {what}", flush=True)
-        stage = Once(self.out / name, self.key, product, arguments, resume)
+        state = product.with_name("resume.ckpt") if resume else None
+        stage = Once(self.out / name, self.key, product, arguments, state)
         if (seconds := stage.seconds) is not None:
             print(f"    done before, in {seconds} s", flush=True)
         else:

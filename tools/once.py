@@ -22,35 +22,53 @@ class Once:
         key: of all that the product depends on.
         product: a file that it writes when it is through.
         arguments: a script and its arguments.
-        resume: whether the script takes --resume, which an interrupted run of the same key then goes on with.
+        resume: the file that the script goes on from when it is given --resume; None for a script that cannot.
     """
 
-    def __init__(self, name: Path, key: str, product: Path, arguments: Sequence[object], resume: bool = False) -> None:
-        self.done, self.started = (name.with_name(f"{name.name}.{state}.json") for state in ("done", "started"))
+    def __init__(
+        self, name: Path, key: str, product: Path, arguments: Sequence[object], resume: Path | None = None
+    ) -> None:
+        self.name = name
         self.key = key
         self.product = product
+        self.resume = resume
         self.arguments = [str(part) for part in arguments]
-        if resume and self._read(self.started)["key"] == key:
+        self.interrupted = self.seconds is None and self._known("done")["key"] != key == self._known("started")["key"]
+        if resume is not None and self.interrupted:
             self.arguments.append("--resume")
 
     @property
     def seconds(self) -> float | None:
         """How long it took, None if it is still to be run."""
-        known = self._read(self.done)
+        known = self._known("done")
         return known["seconds"] if self.product.exists() and known["key"] == self.key else None
 
     def __call__(self, **options: Any) -> float:
-        """Runs it, with options of subprocess.run; returns the seconds. InputError if it fails."""
-        write_json(self.started, {"key": self.key})
+        """Runs it, with options of subprocess.run; returns the seconds, those of interrupted attempts included.
+
+        Raises:
+            InputError: it fails, or its product is not there afterwards.
+        """
+        before = self._known("started").get("seconds", 0.0) if self.interrupted else 0.0
+        if self.resume is not None and not self.interrupted:
+            self.resume.unlink(missing_ok=True)  # of another key: nothing may go on from it
+        write_json(self._file("started"), {"key": self.key, "seconds": before})
         start = time.monotonic()
-        code = subprocess.run([sys.executable, *self.arguments], check=False, **options).returncode
+        try:
+            code = subprocess.run([sys.executable, *self.arguments], check=False, **options).returncode
+        finally:
+            seconds = round(before + time.monotonic() - start, 1)
+            write_json(self._file("started"), {"key": self.key, "seconds": seconds})
         if code:
-            name = self.done.name.removesuffix(".done.json")
-            raise InputError(f"stage '{name}' ended with exit code {code}; what was said above is the reason")
-        seconds = round(time.monotonic() - start, 1)
-        write_json(self.done, {"key": self.key, "seconds": seconds})
+            raise InputError(f"stage '{self.name.name}' ended with exit code {code}; its output says why")
+        if not self.product.exists():
+            raise InputError(f"stage '{self.name.name}' ended without writing {self.product}")
+        write_json(self._file("done"), {"key": self.key, "seconds": seconds})
         return seconds
 
-    @staticmethod
-    def _read(path: Path) -> dict[str, Any]:
+    def _file(self, state: str) -> Path:
+        return self.name.with_name(f"{self.name.name}.{state}.json")
+
+    def _known(self, state: str) -> dict[str, Any]:
+        path = self._file(state)
         return json.loads(path.read_text()) if path.is_file() else {"key": None}
