@@ -10,4 +10,4 @@ data = dict(
 )
 test_cfg = dict(protocol="icdar2015", variant="official", min_score=0.85, min_area=16, bbox_type="rect")
 loss = dict(type="PANLoss", text_weight=1.0, kernel_weight=0.5, embedding_weight=0.25, embedding_version=1)
-train_cfg = dict(lr=2e-3, schedule="polylr", epoch=4, optimizer="Adam", val_interval=2, save_interval=100)
+train_cfg = dict(lr=2e-3, schedule="polylr", epoch=2, optimizer="Adam", val_interval=1, save_interval=100)
