@@ -27,7 +27,7 @@ bench: setup $(VENV)/dev.stamp  ## times everything beside a literal twin; the t
 study: setup  ## what distillation buys, on hard synthetic text: docs/results.md; two hours on two cores
 	$(RUN) tools/make_synthetic.py data/study --train 1000 --test 200 --size 192x192 --style hard \
 		--test-fonts 'STIX*,cm*' --seed 0 --workers 2
-	$(RUN) benchmarks/distillation_gain.py @benchmarks/studies/synthetic.txt --seeds 3 --jobs 2 --precision bf16 \
+	$(RUN) benchmarks/distillation_gain.py @benchmarks/studies/synthetic.txt --seeds 3 --teachers 3 --jobs 2 --precision bf16 \
 		--out outputs/gain/synthetic
 
 quality: $(VENV)/dev.stamp  ## style and import contracts

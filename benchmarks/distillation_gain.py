@@ -3,10 +3,10 @@
     python benchmarks/distillation_gain.py config/study/kkd.py config/study/kkd.py:weight=100 config/study/cwd.py
     python benchmarks/distillation_gain.py @benchmarks/studies/synthetic.txt --seeds 3 --jobs 2
 
-CONFIG is a config with a distiller; CONFIG:KEY=VALUE,... changes entries of that section, and @FILE reads a list of
-them, one a line. The teacher is trained from the config that they name as theirs; the student alone is the first of
-them without its distiller. Each seed has a teacher of its own, or all share that of seed 0 (--share-teacher). What is
-scored is the last epoch, on the test split.
+CONFIG is a config with a distiller; CONFIG:KEY=VALUE,... changes entries of that section, N*CONFIG trains it with N
+seeds instead of --seeds, and @FILE reads a list of them, one a line. The teacher is trained from the config that they
+name as theirs; the student alone is the first of them without its distiller. Each seed has a teacher of its own; with
+--teachers N they share N of them in turn. What is scored is the last epoch, on the test split.
 
 Writes results.json, results.md and curves.png. A run that is finished is not run again and an interrupted one goes on,
 so a study can be stopped at any time, and widened by more seeds or more learners.
@@ -55,18 +55,20 @@ class Learner:
     Attributes:
         name: as in the table.
         cfg: the checked config.
+        seeds: with how many it is trained; None for as many as --seeds says.
     """
 
     name: str
     cfg: dict[str, Any]
+    seeds: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Learner:
-        """From CONFIG or CONFIG:KEY=VALUE,..., keys being entries of the distiller."""
-        config, _, rest = text.partition(":")
+        """From [N*]CONFIG[:KEY=VALUE,...], the keys being entries of the distiller."""
+        seeds, config, rest = re.fullmatch(r"(?:(\d+)\*)?([^:]*):?(.*)", text).groups()
         changes = [change for change in re.split(r",(?=\w+=)", rest) if change]
         cfg = load_config(config, [f"distiller.{change}" for change in changes]).to_dict()
-        return cls(" ".join([Path(config).stem, *changes]).replace("'", ""), cfg)
+        return cls(" ".join([Path(config).stem, *changes]).replace("'", ""), cfg, seeds and int(seeds))
 
     @property
     def folder(self) -> str:
@@ -82,7 +84,7 @@ class Study:
         out: the folder of the study.
         precision, device: of every run.
         threads: of every run; None to leave that to the libraries.
-        share_teacher: whether all seeds have the teacher of seed 0.
+        teachers: how many there are, seed S learns from teacher S modulo that; None for one for each seed.
 
     Raises:
         InputError: a config without distiller, or students that cannot be compared.
@@ -95,7 +97,7 @@ class Study:
         precision: str,
         device: str,
         threads: int | None = None,
-        share_teacher: bool = False,
+        teachers: int | None = None,
     ) -> None:
         self.learners = [Learner.parse(text) for text in texts]
         first = self.learners[0]
@@ -110,7 +112,7 @@ class Study:
         if twice := [name for name, n in Counter(learner.folder for learner in everything).items() if n > 1]:
             raise InputError(f"two learners would have the name '{twice[0]}'")
         self.out = out.resolve()
-        self.share_teacher = share_teacher
+        self.teachers = teachers
         self.options = ["--precision", precision, "--device", device]
         self.environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
         self.futures: dict[tuple[str, int], Future[Run]] = {}
@@ -124,8 +126,11 @@ class Study:
         Returns:
             All runs, learner by learner, without the learners of which a run failed; and what went wrong.
         """
-        tasks = [(self.teacher, seed) for seed in range(1 if self.share_teacher else seeds)]
-        tasks += [(learner, seed) for learner in [self.alone, *self.learners] for seed in range(seeds)]
+        numbers = {learner.name: learner.seeds or seeds for learner in self.learners}
+        most = max(numbers.values())
+        numbers |= {TEACHER: min(most, self.teachers or most), ALONE: most}
+        learners = [self.teacher, self.alone, *self.learners]
+        tasks = [(learner, seed) for learner in learners for seed in range(numbers[learner.name])]
         with ThreadPoolExecutor(jobs) as pool:
             for learner, seed in tasks:  # teachers first: who waits for one waits for a run that has begun
                 self.futures[learner.name, seed] = pool.submit(self.train, learner, seed)
@@ -149,7 +154,7 @@ class Study:
         parts = [learner.cfg, seed, self.options, _data_and_weights(learner.cfg)]
         if "distiller" in learner.cfg:
             script = "knowledge_distillation_train.py"
-            seed_of_teacher = 0 if self.share_teacher else seed
+            seed_of_teacher = seed % self.teachers if self.teachers else seed
             self.futures[TEACHER, seed_of_teacher].result()
             teacher = self.out / self.teacher.folder / f"seed_{seed_of_teacher}"
             options = ["--cfg-options", f"distiller.teachers.0.checkpoint={teacher / LAST}"]
@@ -201,7 +206,7 @@ def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
     threads = None if args.jobs == 1 else max(1, machine()["cores"] // args.jobs)
     texts = [text for text in args.learners if text.strip()]
-    study = Study(texts, args.out, args.precision, args.device, threads, args.share_teacher)
+    study = Study(texts, args.out, args.precision, args.device, threads, args.teachers)
     runs, failures = study.run(args.seeds, args.jobs)
     if {TEACHER, ALONE} <= {run.learner for run in runs}:
         results = {
@@ -232,7 +237,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("learners", nargs="+", metavar="CONFIG")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="0 to N - 1 (default 3)")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="runs at the same time (default 1)")
-    parser.add_argument("--share-teacher", action="store_true", help="train one teacher, of seed 0, for all seeds")
+    parser.add_argument("--teachers", type=int, metavar="N", help="default: one for each seed")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: outputs/gain/CONFIG, after the first config")
     parser.add_argument(
         "--precision",
@@ -242,9 +247,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()
-    if args.seeds < 1 or args.jobs < 1:
-        parser.error("--seeds and --jobs must be 1 or more")
-    args.out = args.out or Path("outputs/gain") / run_name(args.learners[0].partition(":")[0])
+    if min(args.seeds, args.jobs, args.teachers or 1) < 1:
+        parser.error("--seeds, --jobs and --teachers must be 1 or more")
+    args.out = args.out or Path("outputs/gain") / run_name(re.sub(r"^\d+\*|:.*", "", args.learners[0]))
     return args
 
 

@@ -38,21 +38,27 @@ class Run:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """Markdown: hmean in per cent, mean and standard deviation over the seeds; differences are taken seed by seed."""
-    scores = {name: np.array([100 * run.scores["hmean"] for run in of]) for name, of in by_learner(runs).items()}
-    gap = (scores[TEACHER] - scores[ALONE]).mean()
+    """Markdown: hmean in per cent, mean ± standard deviation over the seeds.
+
+    Differences are taken seed by seed, over the seeds that both have; shares of the gap are of the means in the table.
+    """
+    groups = by_learner(runs)
+    scores = {name: {run.seed: 100 * run.scores["hmean"] for run in of} for name, of in groups.items()}
+    mean = {name: statistics.mean(of.values()) for name, of in scores.items()}
+    gap = mean[TEACHER] - mean[ALONE]
     lines = [
-        "| learner | hmean, % | minus student alone | seeds above it | gap to the teacher closed | minutes a run |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| learner | seeds | hmean, % | minus student alone | seeds above it | gap closed | minutes a run |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, of in by_learner(runs).items():
-        minutes = statistics.mean(run.seconds for run in of) / 60
-        cells = [name, spread(scores[name]), "", "", "", f"{minutes:.1f}"]
+    for name, of in scores.items():
+        minutes = statistics.mean(run.seconds for run in groups[name]) / 60
+        cells = [name, str(len(of)), spread([*of.values()]), "", "", "", f"{minutes:.1f}"]
         if name != ALONE:
-            difference = scores[name] - scores[ALONE]
-            cells[2:4] = [spread(difference, "+"), f"{(difference > 0).sum()} of {len(difference)}"]
+            differences = [value - scores[ALONE][seed] for seed, value in of.items() if seed in scores[ALONE]]
+            above = sum(difference > 0 for difference in differences)
+            cells[3:5] = [spread(differences, "+"), f"{above} of {len(differences)}"]
             if name != TEACHER and gap > 0:
-                cells[4] = f"{100 * difference.mean() / gap:.0f} %"
+                cells[5] = f"{100 * (mean[name] - mean[ALONE]) / gap:.0f} %"
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -63,10 +69,10 @@ def by_learner(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return {name: sorted((run for run in runs if run.learner == name), key=lambda run: run.seed) for name in names}
 
 
-def spread(values: np.ndarray, sign: str = "") -> str:
+def spread(values: Sequence[float], sign: str = "") -> str:
     """Mean ± standard deviation (n - 1); of a single value, itself."""
-    mean = f"{values.mean():{sign}.2f}"
-    return f"{mean} ± {values.std(ddof=1):.2f}" if len(values) > 1 else mean
+    mean = f"{statistics.mean(values):{sign}.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
 def write_plot(runs: Sequence[Run], path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -30,22 +31,22 @@ def test_table_of_hand_computed_scores():
     scores = {TEACHER: (0.80, 0.90), ALONE: (0.60, 0.70), "kkd": (0.70, 0.72), "worse": (0.55, 0.71)}
     runs = [run_of(name, seed, value) for name, values in scores.items() for seed, value in enumerate(values)]
     rows = cells(table(runs[::-1][:4] + runs[:4]))  # in any order
-    assert rows[TEACHER] == ["85.00 ± 7.07", "+20.00 ± 0.00", "2 of 2", "", "1.0"]
-    assert rows[ALONE] == ["65.00 ± 7.07", "", "", "", "1.0"]
-    assert rows["kkd"] == ["71.00 ± 1.41", "+6.00 ± 5.66", "2 of 2", "30 %", "1.0"]  # 10 and 2 of a gap of 20
-    assert rows["worse"] == ["63.00 ± 11.31", "-2.00 ± 4.24", "1 of 2", "-10 %", "1.0"]
+    assert rows[TEACHER] == ["2", "85.00 ± 7.07", "+20.00 ± 0.00", "2 of 2", "", "1.0"]
+    assert rows[ALONE] == ["2", "65.00 ± 7.07", "", "", "", "1.0"]
+    assert rows["kkd"] == ["2", "71.00 ± 1.41", "+6.00 ± 5.66", "2 of 2", "30 %", "1.0"]  # 10 and 2 of a gap of 20
+    assert rows["worse"] == ["2", "63.00 ± 11.31", "-2.00 ± 4.24", "1 of 2", "-10 %", "1.0"]
 
 
-def test_a_shared_teacher_is_compared_with_every_seed():
-    runs = [run_of(TEACHER, 0, 0.9), *(run_of(ALONE, seed, value) for seed, value in enumerate((0.6, 0.8)))]
-    rows = cells(table([*runs, *(run_of("kkd", seed, 0.8) for seed in range(2))]))
-    assert rows[TEACHER] == ["90.00", "+20.00 ± 14.14", "2 of 2", "", "1.0"]
-    assert rows["kkd"][1:4] == ["+10.00 ± 14.14", "1 of 2", "50 %"]
+def test_differences_are_of_common_seeds_and_shares_of_means():
+    runs = [run_of(ALONE, seed, value) for seed, value in enumerate((0.5, 0.6, 0.7))]
+    rows = cells(table([run_of(TEACHER, 0, 0.8), *runs, run_of("kkd", 0, 0.6), run_of("kkd", 1, 0.8)]))
+    assert rows[TEACHER] == ["1", "80.00", "+30.00", "1 of 1", "", "1.0"]
+    assert rows["kkd"][2:5] == ["+15.00 ± 7.07", "2 of 2", "50 %"]  # 10 and 20; 70 between 60 and 80
 
 
-def test_one_seed_has_no_spread_and_no_gap_no_share():
+def test_without_a_gap_no_share_of_it():
     rows = cells(table([run_of(name, 0, 0.5) for name in (TEACHER, ALONE, "kkd")]))
-    assert rows["kkd"] == ["50.00", "+0.00", "0 of 1", "", "1.0"]
+    assert rows["kkd"] == ["1", "50.00", "+0.00", "0 of 1", "", "1.0"]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,7 @@ def test_learners_as_on_the_command_line(configs, changes, name, folder, expecte
     learner = Learner.parse(f"{configs['distill']}{changes}")
     assert learner.name == name and learner.folder == (folder or learner.folder)
     assert expected.items() <= learner.cfg["distiller"].items()
+    assert learner.seeds is None and Learner.parse(f"5*{configs['distill']}{changes}") == replace(learner, seeds=5)
     assert ("[" in changes) == (learner.cfg["distiller"].get("teacher_weights") == [1, 0])
 
 
