@@ -13,9 +13,11 @@ from conftest import ROOT
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from distillation_gain import Learner, Study
-from gain_report import ALONE, TEACHER, Run, table, write_plot
+from gain_report import ALONE, TEACHER, Run, read_runs, table, write_plot
 
 from errors import InputError
+
+HEADLINE = (TEACHER, ALONE, "kkd", "kkd weight=10", "cwd feature_weight=0 response_weight=3")
 
 
 def run_of(learner: str, seed: int, hmean: float, seconds: float = 60.0) -> Run:
@@ -145,3 +147,25 @@ def test_plot_of_any_number_of_learners(tmp_path):
         names = [TEACHER, ALONE, *(f"learner {i}" for i in range(count))]
         write_plot([run_of(name, seed, 0.1 * seed) for name in names for seed in range(3)], tmp_path / "plot.png")
         assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("study", ["synthetic", "icdar2015"])
+def test_the_page_of_results_carries_the_figures_of_the_files(study):
+    lines = table(read_runs(ROOT / f"benchmarks/results/gain_{study}.json")).splitlines()
+    page = (ROOT / "docs/results.md").read_text().splitlines()
+    assert [line for line in lines if line not in page] == []
+
+
+def test_the_headline_of_the_readme_is_that_of_the_study():
+    rows = cells(table(read_runs(ROOT / "benchmarks/results/gain_synthetic.json")))
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    for learner in HEADLINE:
+        assert f"{rows[learner][1]}" in readme, learner
+
+
+def test_gradients_on_the_page_are_those_of_the_file():
+    ratios = json.loads((ROOT / "benchmarks/results/gain_gradients.json").read_text())["ratios"]
+    page = (ROOT / "docs/results.md").read_text().splitlines()
+    for learner, stages in ratios.items():
+        for term, value in stages["start"].items():
+            assert f"| {learner} | {term} | {value:.2g} | {stages['end'][term]:.2g} |" in page
