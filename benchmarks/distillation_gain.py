@@ -205,8 +205,7 @@ def _data_and_weights(cfg: Mapping[str, Any]) -> list[str | None]:
 def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
     threads = None if args.jobs == 1 else max(1, machine()["cores"] // args.jobs)
-    texts = [text for text in args.learners if text.strip()]
-    study = Study(texts, args.out, args.precision, args.device, threads, args.teachers)
+    study = Study(args.learners, args.out, args.precision, args.device, threads, args.teachers)
     runs, failures = study.run(args.seeds, args.jobs)
     if {TEACHER, ALONE} <= {run.learner for run in runs}:
         results = {
@@ -247,7 +246,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()
-    if min(args.seeds, args.jobs, args.teachers or 1) < 1:
+    args.learners = [text for text in args.learners if text.strip()]  # a list may have blank lines
+    if not args.learners:
+        parser.error("no CONFIG given")
+    if min(args.seeds, args.jobs, 1 if args.teachers is None else args.teachers) < 1:
         parser.error("--seeds, --jobs and --teachers must be 1 or more")
     args.out = args.out or Path("outputs/gain") / run_name(re.sub(r"^\d+\*|:.*", "", args.learners[0]))
     return args

@@ -29,7 +29,7 @@ from engine.train import build_learner
 from errors import InputError
 from models.weights import load_strict, read_weights
 
-TASK = ("text", "kernel", "embedding")  # the losses of PAN and KKDnet
+TASK = ("text", "kernel", "embedding")  # the losses of PAN, KKDnet and PSENet, which has no embedding
 
 
 def ratios(learner: Supervised, batch: TextBatch) -> dict[str, float]:
@@ -41,7 +41,7 @@ def ratios(learner: Supervised, batch: TextBatch) -> dict[str, float]:
         return torch.stack([g.square().sum() for g in gradients if g is not None]).sum().sqrt().item()
 
     losses = learner(batch).losses
-    own = norm(sum(losses[name] for name in TASK))
+    own = norm(sum(loss for name, loss in losses.items() if name in TASK))
     return {name: norm(loss) / own for name, loss in losses.items() if name not in TASK}
 
 
@@ -74,6 +74,8 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     args = parser.parse_args()
+    if args.batches < 1:
+        parser.error("--batches must be 1 or more")
     entries = [Learner.parse(text) for text in args.learners if text.strip()]
     rows = {entry.name: measure(entry, args.study, args.seed, args.batches) for entry in entries}
     print("| learner | term | at the beginning | at the end |\n| --- | --- | --- | --- |")
