@@ -22,7 +22,7 @@ def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, [*(f"{key}={value!r}" for key, value in given.items()), *args.cfg_options])
     if "distiller" not in cfg:
         raise InputError(f"{args.config}: has no 'distiller' section; use train.py, or config/kkd/distill_ctw.py")
-    train(cfg, args, args.exp_name or cli.run_name(args.config))
+    train(cfg, args, args.exp_name or cli.run_name(args.config), args.teacher_precision)
 
 
 if __name__ == "__main__":
@@ -35,4 +35,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch_size", type=int, metavar="N", help="images per step, all devices together")
     parser.add_argument("--exp_name", metavar="NAME", help="name of the run below work_dirs/")
     cli.training_options(parser)
+    parser.add_argument(
+        "--teacher-precision", choices=list(cli.PRECISIONS), help="of the teachers alone (default: as --precision)"
+    )
     cli.run(main, parser)

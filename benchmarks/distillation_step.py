@@ -131,9 +131,11 @@ def same_loss(tolerance: float) -> Callable[[float, float], str]:
 def measure() -> list[Row]:
     peaks = {kind: peak_of(kind) for kind in KINDS}  # first: a process starts with the peak of the one that starts it
     rows, batch = [], random_batch()
-    for bf16, name in ((False, "float32"), (True, "bf16")):
+    precisions = {"float32": (False, None), "float32, teacher in bf16": (False, torch.bfloat16), "bf16": (True, None)}
+    for name, (bf16, teacher_dtype) in precisions.items():
         teacher, student = networks()
         learner = our_learner(teacher, student)
+        learner.teacher_dtype = teacher_dtype
         ours = stepper(learner, random_batch(), adam(learner), bf16)
         twin = twin_stepper(teacher, student, batch)
         work = f"distillation step R50 → R18, {BATCH}×{SIDE}², {name}"

@@ -1,7 +1,7 @@
-"""Whether bf16 trains like float32: losses of the same distillation at both precisions: `precision.py [--steps 200]`.
+"""Whether bf16 trains like float32, for both networks or the teacher alone: `precision.py [--steps 200]`.
 
 Teacher and student at full size, the same initial weights, the same batches of rendered text. Prints, and writes as
-JSON, the losses of both runs and how far apart their means over windows of steps are. With `--control`, a second
+JSON, the losses of all runs and how far apart their means over windows of steps are. With `--control`, a second
 float32 run with other initial weights of the student shows how much of that chance would do.
 """
 
@@ -37,7 +37,14 @@ def batches(images: int, batch: int, side: int) -> list[TextBatch]:
     return [collate(samples[i : i + batch]) for i in range(0, images - batch + 1, batch)]
 
 
-def losses(data: Sequence[TextBatch], steps: int, bf16: bool, seed: int, width: int) -> list[float]:
+def losses(
+    data: Sequence[TextBatch],
+    steps: int,
+    width: int,
+    bf16: bool = False,
+    teacher_dtype: torch.dtype | None = None,
+    seed: int = 1,
+) -> list[float]:
     """Loss of every step of a student with the initial weights of `seed`; the teacher is always the same."""
     options = [f"model.backbone.width={width}"]
     cfgs = [load_config(ROOT / f"config/kkd/{name}.py", options) for name in ("r50_ctw", "r18_ctw")]
@@ -47,6 +54,7 @@ def losses(data: Sequence[TextBatch], steps: int, bf16: bool, seed: int, width: 
     student = new_detector(cfgs[1].model, pretrained=False)
     learner = KernelMaskDistiller(student, LOSSES.build(cfgs[1].loss), [(teacher, teacher.state_dict())])
     learner = learner.to(memory_format=torch.channels_last).train()
+    learner.teacher_dtype = teacher_dtype
     optimizer = adam(learner, lr=1e-3)
     return [stepper(learner, data[step % len(data)], optimizer, bf16)() for step in range(steps)]
 
@@ -74,12 +82,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     data = batches(16 * args.batch, args.batch, args.side)
-    runs = {
-        "float32": losses(data, args.steps, False, 1, args.width),
-        "bf16": losses(data, args.steps, True, 1, args.width),
-    }
+    kinds = {"float32": {}, "float32, teacher in bf16": dict(teacher_dtype=torch.bfloat16), "bf16": dict(bf16=True)}
     if args.control:
-        runs["float32, other initial weights"] = losses(data, args.steps, False, 2, args.width)
+        kinds["float32, other initial weights"] = dict(seed=2)
+    runs = {name: losses(data, args.steps, args.width, **options) for name, options in kinds.items()}
     report = compare_runs(runs, args.window)
     for name, run in runs.items():
         last = np.mean(run[-args.window :])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from mmengine.registry import Registry
 from torch import Tensor, nn
 
@@ -79,9 +81,15 @@ class Distiller(Supervised):
         teachers: networks with their trained weights. The weights are loaded here and every tensor must match, so
             that no student can learn from a teacher of random weights. Batch norms are then folded into convolutions.
 
+    Attributes:
+        teacher_dtype: what the teachers compute in: float32, or mixed precision with bfloat16 or float16; None for the
+            precision of the student's training.
+
     Raises:
         InputError: a teacher whose weights are missing or do not match.
     """
+
+    teacher_dtype: torch.dtype | None = None
 
     def __init__(
         self, student: nn.Module, loss: nn.Module | None, teachers: list[tuple[nn.Module, Mapping[str, Tensor]]]
@@ -98,3 +106,12 @@ class Distiller(Supervised):
         super().train(mode)
         self.teachers.eval()
         return self
+
+    @contextmanager
+    def teaching(self, images: Tensor) -> Iterator[None]:
+        """What the teachers' passes run in: no gradients, and the precision of `teacher_dtype`."""
+        device = images.device.type
+        dtype = self.teacher_dtype or torch.get_autocast_dtype(device)
+        mixed = torch.is_autocast_enabled(device) if self.teacher_dtype is None else dtype != torch.float32
+        with torch.no_grad(), torch.autocast(device, dtype, enabled=mixed):
+            yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from distillation.base import LEARNERS, Distiller, StepResult
@@ -47,7 +46,7 @@ class FGDDistiller(Distiller):
         )
 
     def forward(self, batch: Any) -> StepResult:
-        with torch.no_grad():
+        with self.teaching(batch.images):
             _, (taught, *_) = self.teachers[0].features(batch.images)
         learnt = self.student(batch.images, batch.sizes, batch.targets)
         masks = box_masks([target["boxes"] for target in batch.targets], taught)

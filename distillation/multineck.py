@@ -92,7 +92,7 @@ class MultiNeckDistiller(Distiller):
                 logger.warning("teacher %d: no centre of %s; such boxes weigh 1", index + 1, ", ".join(missing))
 
     def forward(self, batch: Any) -> StepResult:
-        with torch.no_grad():
+        with self.teaching(batch.images):
             taught = [self._teach(teacher, batch) for teacher in self.teachers]
         learnt = self.student(batch.images, batch.sizes, batch.targets)
         if len(learnt.branches) != len(taught):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from distillation.base import Distiller, StepResult
@@ -54,7 +53,7 @@ class TextDistiller(Distiller):
                 )
 
     def forward(self, batch: Any) -> StepResult:
-        with torch.no_grad():
+        with self.teaching(batch.images):
             taught = [self._teach(teacher, batch.images) for teacher in self.teachers]
         learnt = self.student(batch.images)
         losses, metrics = self.supervise(learnt.logits, batch)

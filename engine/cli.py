@@ -128,7 +128,7 @@ def check_counts(args: argparse.Namespace, device: torch.device) -> None:
         raise InputError(f"--devices {devices}: expected 1 to {max(available, 1)}")
 
 
-def check_precision(precision: str, device: torch.device) -> None:
+def check_precision(precision: str, device: torch.device, option: str = "--precision") -> None:
     """float16 has no mixed precision on a CPU worth the name."""
     if precision == "16" and device.type == "cpu":
-        raise InputError("--precision 16: float16 needs a GPU; use --precision bf16 on a CPU")
+        raise InputError(f"{option} 16: float16 needs a GPU; use {option} bf16 on a CPU")

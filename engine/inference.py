@@ -18,6 +18,7 @@ from engine.settings import TestSettings
 from errors import InputError
 from post_processing import Detection, decode_pan, decode_psenet, labels_to_polygons, require_extension
 
+DTYPES = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}  # of --precision
 Decoder = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -42,9 +43,7 @@ def worker_count(data: Mapping[str, Any], processes: int = 1) -> int:
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     """Mixed precision for 'bf16' and '16', nothing for '32'."""
-    if precision == "32":
-        return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+    return nullcontext() if precision == "32" else torch.autocast(device.type, DTYPES[precision])
 
 
 @torch.inference_mode()

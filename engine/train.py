@@ -24,6 +24,7 @@ from engine.checkpoint import new_detector
 from engine.cli import PRECISIONS, check_counts, check_precision, resolve_device
 from engine.config import test_settings, train_settings
 from engine.data import DataModule
+from engine.inference import DTYPES
 from engine.module import TrainingModule
 from engine.stages import centers_of
 from engine.tasks import task_of
@@ -70,19 +71,22 @@ def _start_weights(student: torch.nn.Module, cfg: Config) -> None:
         logger.info("student: %.2f of %.2f million parameters are frozen", frozen / 1e6, total / 1e6)
 
 
-def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
+def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: str | None = None) -> Path:
     """Runs training as the command line asks.
 
     Args:
         cfg: a checked config.
         args: the options of engine.cli.
         name: of the run; its files go to work_dirs/NAME unless --work-dir says otherwise.
+        teacher_precision: of the teachers of a distillation; None for that of the student.
 
     Returns:
         The folder of the run.
     """
     device = resolve_device(args.device)
     check_precision(args.precision, device)
+    if teacher_precision:
+        check_precision(teacher_precision, device, "--teacher-precision")
     check_counts(args, device)
     if args.seed is not None:
         cfg.merge_from_dict({"train_cfg.seed": args.seed})
@@ -92,7 +96,10 @@ def train(cfg: Config, args: argparse.Namespace, name: str) -> Path:
     task = task_of(cfg)
     data = DataModule(task, cfg.data, settings.seed, settings.parts, args.devices)
     steps = math.ceil(data.batches_per_epoch / settings.grad_accumulation)
-    module = TrainingModule(build_learner(cfg, data.dataset), settings, steps)
+    learner = build_learner(cfg, data.dataset)
+    if teacher_precision:
+        learner.teacher_dtype = DTYPES[teacher_precision]
+    module = TrainingModule(learner, settings, steps)
     classes = getattr(data.dataset, "classes", ())
     validation = Validation(_measure(cfg, args.precision, folder), settings.val_interval, task.scores)
     checkpoints = Checkpoints(folder, cfg.to_dict(), settings, validation, task.headline, classes)

@@ -101,6 +101,29 @@ def test_teacher_stays_frozen_in_evaluation_mode(parts):
     assert all(torch.equal(v, before[k]) for k, v in learner.teachers.state_dict().items())
 
 
+def test_teachers_may_have_a_precision_of_their_own(parts):
+    learner, batch = KernelMaskDistiller(*parts).eval(), random_batch()
+    whole = learner(batch).losses
+    learner.teacher_dtype = torch.bfloat16
+    mixed = learner(batch).losses
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        taught = learner.teachers[0](batch.images)
+    expected = learner.terms(learner.student(batch.images), taught, batch, 1)
+    for name, value in whole.items():
+        if name in expected:
+            assert mixed[name] == expected[name] != value
+            assert mixed[name].item() == pytest.approx(value.item(), rel=0.05)
+        else:
+            assert torch.equal(mixed[name], value)  # the student's own losses know nothing of it
+    with torch.autocast("cpu", torch.bfloat16):
+        learner.teacher_dtype = None
+        with learner.teaching(batch.images):
+            assert torch.equal(learner.teachers[0](batch.images).logits, taught.logits)
+        learner.teacher_dtype = torch.float32
+        with learner.teaching(batch.images):
+            assert learner.teachers[0](batch.images).logits.dtype == torch.float32
+
+
 def test_student_state_holds_neither_teacher_nor_helpers(parts):
     learner = KernelMaskDistiller(*parts)
     learner.helper = torch.nn.Linear(2, 2)
