@@ -21,7 +21,7 @@ from engine.settings import TrainSettings
 RESUME_FILE = "resume.ckpt"
 
 
-class Validation(Callback):
+class Validation:
     """Measures the student on the test split every `interval` epochs and after the last one.
 
     Args:
@@ -36,34 +36,35 @@ class Validation(Callback):
         self.measure = measure
         self.interval = interval
         self.scores = scores
-        self.latest: tuple[int, dict[str, float]] | None = None  # epoch (from 1), scores
 
-    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def __call__(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, float]:
+        """The scores of the epoch that ends; none where no measurement is due."""
         epoch = trainer.current_epoch + 1
         due = self.interval and epoch % self.interval == 0
-        whole = trainer.global_step >= epoch * module.steps_per_epoch
-        if self.measure is None or not whole or not (due or epoch == trainer.max_epochs):
-            return
+        if self.measure is None or not (due or epoch == trainer.max_epochs):
+            return {}
         student = module.learner.student
         student.eval()
         summary = self.measure(trainer, student)
         module.learner.train()
         scores = {key: float(summary[key]) for key in self.scores if summary[key] is not None}
-        self.latest = (epoch, scores)
         module.log_dict({f"val/{key}": value for key, value in scores.items()}, rank_zero_only=True)
         if trainer.is_global_zero:
             line = ", ".join(f"{key} {value:.4f}" for key, value in scores.items())
             print(f"epoch {epoch}: test split {line} ({summary['protocol']}, {summary['variant']})", flush=True)
+        return scores
 
 
 class Checkpoints(Callback):
     """Saves the student alone (last, best, every few epochs) and the file to resume from, at the end of every epoch.
 
+    The student is saved before it is measured, too: a test image that cannot be read costs its scores alone.
+
     Args:
         folder: where checkpoint_last.pth.tar, checkpoint_best.pth.tar, checkpoint_Nep.pth.tar and resume.ckpt go.
         config: of the run, stored in every checkpoint.
         settings: the train_cfg section.
-        validation: whose scores decide which epoch is the best.
+        validation: whose scores go into the checkpoints and decide which epoch is the best.
         headline: the score that does.
         classes: stored in every checkpoint of an object detector.
     """
@@ -93,24 +94,29 @@ class Checkpoints(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        names = ["checkpoint_last.pth.tar"]
-        latest = self.validation.latest
-        scores = latest[1] if latest and latest[0] == epoch else {}
         whole = trainer.global_step >= epoch * module.steps_per_epoch  # --max-steps can end a run within an epoch
+        names = ["checkpoint_last.pth.tar"]
         if whole and epoch % self.settings.save_interval == 0:
             names.append(f"checkpoint_{epoch}ep.pth.tar")
-        if scores.get(self.headline, -1.0) > self.best:
-            self.best = scores[self.headline]
-            names.append("checkpoint_best.pth.tar")
-        if trainer.is_global_zero:
-            state = module.learner.student_state_dict()
-            for name in names:
-                save_checkpoint(self.folder / name, state, self.config, epoch - (not whole), scores, self.classes)
-        if whole:
-            # Every process takes part in saving; the first one writes.
-            first = trainer.is_global_zero
-            with write_aside(self.folder / RESUME_FILE) if first else nullcontext(os.devnull) as path:
-                trainer.save_checkpoint(path, weights_only=False)
+        first = trainer.is_global_zero
+
+        def save(scores: Mapping[str, float]) -> None:
+            if first:
+                state = module.learner.student_state_dict()
+                for name in names:
+                    save_checkpoint(self.folder / name, state, self.config, epoch - (not whole), scores, self.classes)
+
+        save({})
+        if not whole:
+            return
+        if scores := self.validation(trainer, module):
+            if scores.get(self.headline, -1.0) > self.best:
+                self.best = scores[self.headline]
+                names.append("checkpoint_best.pth.tar")
+            save(scores)
+        # Every process takes part in saving; the first one writes.
+        with write_aside(self.folder / RESUME_FILE) if first else nullcontext(os.devnull) as path:
+            trainer.save_checkpoint(path, weights_only=False)
 
 
 class ProgressLines(Callback):

@@ -115,7 +115,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
         gradient_clip_val=settings.clip_grad,
         accumulate_grad_batches=settings.grad_accumulation,
         logger=[csv_log, TensorBoardLogger(folder, name="logs", version=csv_log.version)],
-        callbacks=[validation, checkpoints, progress()],
+        callbacks=[checkpoints, progress()],
         log_every_n_steps=min(10, steps),
         use_distributed_sampler=False,
         num_sanity_val_steps=0,

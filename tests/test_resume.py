@@ -1,5 +1,6 @@
 """A run killed between epochs and resumed ends with the weights of the uninterrupted run, bit for bit."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,3 +59,22 @@ def test_a_run_stopped_within_an_epoch_resumes_from_the_last_whole_one(configs, 
     run_script(*script, "--work-dir", tmp_path / "stopped", "--resume")
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_what_was_trained_survives_a_measurement_that_fails(configs, ctw_root, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(ctw_root, root)
+    [image, *_] = sorted((root / "test").rglob("*.jpg"))
+    whole = image.read_bytes()
+    image.write_bytes(whole[:100])
+    script = ["train.py", configs["student"], "--device", "cpu", "--cfg-options", f"data.root={root}"]
+    output = run_script(*script, "--work-dir", tmp_path / "run", code=2)
+    assert image.name in output
+    saved = read_checkpoint(tmp_path / "run" / "checkpoint_last.pth.tar")
+    assert (saved["epoch"], saved["metrics"]) == (1, {})
+
+    image.write_bytes(whole)
+    run_script(*script, "--work-dir", tmp_path / "whole")
+    first = read_checkpoint(tmp_path / "whole" / "checkpoint_1ep.pth.tar")
+    assert first["metrics"]["hmean"] >= 0
+    assert all(torch.equal(first["state_dict"][key], value) for key, value in saved["state_dict"].items())
