@@ -37,7 +37,7 @@ from engine.cli import PRECISIONS, fastest_precision, run_name  # isort: skip
 from engine.config import load_config  # isort: skip
 from engine.files import write_aside  # isort: skip
 from engine.tasks import TASKS, task_of  # isort: skip
-from errors import InputError  # isort: skip
+from errors import InputError, exit_code  # isort: skip
 from eval.files import write_json  # isort: skip
 from gain_report import ALONE, TEACHER, Run, table, write_plot  # isort: skip
 from models.weights import read_checkpoint  # isort: skip
@@ -258,10 +258,7 @@ def parse_args() -> argparse.Namespace:
 if __name__ == "__main__":
     arguments = parse_args()
     try:
-        main(arguments)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(exit_code(lambda: main(arguments)))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

@@ -26,7 +26,7 @@ from dataset import TextBatch
 from distillation import Supervised
 from engine.tasks import task_of
 from engine.train import build_learner
-from errors import InputError
+from errors import exit_code
 from models.weights import load_strict, read_weights
 
 TASK = ("text", "kernel", "embedding")  # the losses of PAN, KKDnet and PSENet, which has no embedding
@@ -88,7 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(exit_code(main))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from errors import InputError
+from errors import InputError, exit_code
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -60,29 +60,15 @@ def run(
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     _quiet_training_library()
     try:
-        main(args)
-    except InputError as error:
-        if args.debug:
-            raise
-        print(f"error: {_one_line(error)}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:  # a folder that cannot be written, a full disk
-        if args.debug:
-            raise
-        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(2)
+        code = exit_code(lambda: main(args), args.debug)
     except SystemExit as stop:  # the training library ends a run so, on a signal without a code
         print("interrupted; go on with --resume", file=sys.stderr)
         sys.exit(stop.code or 143)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-
-
-def _one_line(error: InputError) -> str:
-    """An error of a data loading process arrives with that process's traceback, whose last line is the message."""
-    *traceback, message = str(error).strip().splitlines()
-    return message.partition(": ")[2] if traceback else message
+    if code:
+        sys.exit(code)
 
 
 def _quiet_training_library() -> None:

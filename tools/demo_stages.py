@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from errors import InputError
+from errors import exit_code
 from tools.once import Once
 
 
@@ -40,10 +40,7 @@ def run_demo(main: Callable[[], None], description: str, command: str) -> None:
     """Runs a demo as a program; a mistake becomes one line, and an interrupted one says how to go on."""
     argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     try:
-        main()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(exit_code(main))
     except KeyboardInterrupt:
         print(f"interrupted; `{command}` goes on from here", file=sys.stderr)
         sys.exit(130)

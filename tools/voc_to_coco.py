@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset.voc import CLASSES, find_annotations, read, split_images, to_coco
-from errors import InputError
+from errors import InputError, exit_code
 from eval.files import write_json
 
 
@@ -45,14 +45,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    try:
-        run(args)
-    except InputError as error:
-        if args.debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: run(args), args.debug)
 
 
 if __name__ == "__main__":
