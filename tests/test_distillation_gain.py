@@ -104,8 +104,8 @@ def test_only_students_that_can_be_compared_are_taken(learners, configs, tmp_pat
 def test_a_study_runs_everything_once(learners, tmp_path):
     first, second = learners
     out = tmp_path / "a study"
-    command = [sys.executable, ROOT / "benchmarks/distillation_gain.py", first, f"{second}:temperature=2.0"]
-    command += ["--seeds", "1", "--jobs", "2", "--precision", "32", "--out", out]
+    command = [sys.executable, ROOT / "benchmarks/distillation_gain.py", first, f"2*{second}:temperature=2.0"]
+    command += ["--seeds", "1", "--teachers", "1", "--jobs", "2", "--precision", "32", "--out", out]
 
     def call(code: int = 0) -> str:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -114,8 +114,9 @@ def test_a_study_runs_everything_once(learners, tmp_path):
 
     printed = call()
     results = json.loads((out / "results.json").read_text())
-    runs = {run["learner"]: run for run in results["runs"]}
-    assert list(runs) == [TEACHER, ALONE, "first", "second temperature=2.0"]
+    names = [TEACHER, ALONE, ALONE, "first", "second temperature=2.0", "second temperature=2.0"]
+    assert [run["learner"] for run in results["runs"]] == names
+    runs = {run["learner"]: run for run in results["runs"] if run["seed"] == 0}
     assert printed.endswith((out / "results.md").read_text())
     assert cells((out / "results.md").read_text()).keys() == runs.keys()
     assert (out / "curves.png").stat().st_size > 5000
@@ -131,6 +132,9 @@ def test_a_study_runs_everything_once(learners, tmp_path):
     distiller = saved["second temperature=2.0"]["config"]["distiller"]
     assert (distiller["type"], distiller["temperature"]) == ("ChannelWiseDistiller", 2.0)
     assert distiller["teachers"][0]["checkpoint"] == str(folders[TEACHER] / "checkpoint_last.pth.tar")
+    last = out / "second_temperature=2.0" / "seed_1" / "checkpoint_last.pth.tar"
+    other = torch.load(last, weights_only=True)["config"]  # of another seed, from the only teacher
+    assert other["distiller"] == distiller and other["train_cfg"]["seed"] == 1
     assert {name: saved[name]["config"]["train_cfg"]["seed"] for name in saved} == dict.fromkeys(saved, 0)
 
     times = {name: (folder / "run.done.json").stat().st_mtime_ns for name, folder in folders.items()}
