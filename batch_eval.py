@@ -21,7 +21,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, default="FOLDER/batch_eval")
     parser.add_argument("config", help="the config that the checkpoints were trained with")
     parser.add_argument("folder", nargs="?", help="default: work_dirs/CONFIG")
     cli.testing_options(parser)

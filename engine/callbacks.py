@@ -58,7 +58,7 @@ class Validation:
 class Checkpoints(Callback):
     """Saves the student alone (last, best, every few epochs) and the file to resume from, at the end of every epoch.
 
-    The student is saved before it is measured, too: a test image that cannot be read costs its scores alone.
+    The student is saved before it is measured, too: a test image that cannot be read does not cost what was trained.
 
     Args:
         folder: where checkpoint_last.pth.tar, checkpoint_best.pth.tar, checkpoint_Nep.pth.tar and resume.ckpt go.

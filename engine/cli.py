@@ -16,7 +16,7 @@ from errors import InputError, exit_code
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-def parser(description: str, folder: str = "--work-dir") -> argparse.ArgumentParser:
+def parser(description: str, folder: str = "--work-dir", default: str = "work_dirs/CONFIG") -> argparse.ArgumentParser:
     """A parser with the options that every script has; `folder` is the name of the one that sets `work_dir`."""
     p = argparse.ArgumentParser(
         description=description, formatter_class=lambda prog: argparse.HelpFormatter(prog, width=110)
@@ -24,7 +24,7 @@ def parser(description: str, folder: str = "--work-dir") -> argparse.ArgumentPar
     p.add_argument(
         "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override config entries"
     )
-    p.add_argument(folder, dest="work_dir", metavar="DIR", help="folder of the run (default: work_dirs/CONFIG)")
+    p.add_argument(folder, dest="work_dir", metavar="DIR", help=f"folder of the run (default: {default})")
     p.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: cuda where there is one")
     p.add_argument("--precision", default="32", choices=list(PRECISIONS), help="bf16 and 16 are mixed precision")
     p.add_argument("--debug", action="store_true", help="show the traceback of an error")
