@@ -26,12 +26,15 @@ def exit_code(work: Callable[[], None], debug: bool = False) -> int:
     except OSError as error:  # a folder that cannot be written, a full disk
         if debug:
             raise
-        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or _one_line(error)}", file=sys.stderr)
         return 2
     return 0
 
 
-def _one_line(error: InputError) -> str:
-    """An error of a data loading process arrives with that process's traceback, whose last line is the message."""
-    *traceback, message = str(error).strip().splitlines()
-    return message.partition(": ")[2] if traceback else message
+def _one_line(error: Exception) -> str:
+    """Of an error in a data loading process, which holds that process's traceback, only the last line's message."""
+    text = str(error).strip()
+    if text.startswith("Caught "):
+        text = text.splitlines()[-1].partition(": ")[2]
+    return " ".join(text.split())

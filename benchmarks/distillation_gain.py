@@ -106,8 +106,12 @@ class Study:
         [entry] = _teachers(first)
         self.teacher = Learner(TEACHER, load_config(entry["config"], entry.get("cfg_options", ())).to_dict())
         self.alone = Learner(ALONE, {name: part for name, part in first.cfg.items() if name != "distiller"})
-        if self.teacher.cfg["data"].get("test") != first.cfg["data"].get("test"):
-            raise InputError(f"{entry['config']}: the teacher is scored on another data.test than its students")
+        for name, own, other in (
+            ("data.test", self.teacher.cfg["data"].get("test"), first.cfg["data"].get("test")),
+            ("test_cfg", self.teacher.cfg.get("test_cfg"), first.cfg.get("test_cfg")),
+        ):
+            if own != other:
+                raise InputError(f"{entry['config']}: the teacher is scored by another {name} than its students")
         everything = [self.teacher, self.alone, *self.learners]
         if twice := [name for name, n in Counter(learner.folder for learner in everything).items() if n > 1]:
             raise InputError(f"two learners would have the name '{twice[0]}'")
@@ -198,7 +202,7 @@ def _check_comparable(learner: Learner, first: Learner) -> None:
 def _data_and_weights(cfg: Mapping[str, Any]) -> list[str | None]:
     """What else decides a run: how synthetic data were made, weights to start from. Other data must stay as is."""
     made = Path(cfg["data"]["root"]) / "synthetic.json"
-    paths = made, cfg["train_cfg"].get("pretrain"), cfg["model"]["backbone"].get("pretrained")
+    paths = made, cfg.get("train_cfg", {}).get("pretrain"), cfg["model"]["backbone"].get("pretrained")
     return [file_sha256(path) if path and Path(path).is_file() else None for path in paths]
 
 

@@ -45,10 +45,10 @@ def ratios(learner: Supervised, batch: TextBatch) -> dict[str, float]:
     return {name: norm(loss) / own for name, loss in losses.items() if name not in TASK}
 
 
-def measure(entry: Learner, study: Path, seed: int, batches: int) -> dict[str, dict[str, float]]:
-    """{'start' and 'end': {term: median ratio}} of a learner, in float32."""
+def measure(entry: Learner, study: Path, seed: int, teacher: int, batches: int) -> dict[str, dict[str, float]]:
+    """{'start' and 'end': {term: median ratio}} of a learner with the teacher of a seed, in float32."""
     cfg = Config(entry.cfg)
-    cfg.distiller.teachers[0].checkpoint = str(study / "teacher" / f"seed_{seed}" / LAST)
+    cfg.distiller.teachers[0].checkpoint = str(study / "teacher" / f"seed_{teacher}" / LAST)
     L.seed_everything(seed, verbose=False)
     dataset = task_of(cfg).train_set(cfg.data, seed)
     learner = build_learner(cfg, dataset).train()
@@ -71,13 +71,15 @@ def main() -> None:
     parser.add_argument("learners", nargs="+", metavar="CONFIG", help="as for distillation_gain.py")
     parser.add_argument("--study", type=Path, required=True, metavar="DIR", help="the --out of distillation_gain.py")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--teachers", type=int, metavar="N", help="as for distillation_gain.py")
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     args = parser.parse_args()
-    if args.batches < 1:
-        parser.error("--batches must be 1 or more")
+    if min(args.batches, 1 if args.teachers is None else args.teachers) < 1:
+        parser.error("--batches and --teachers must be 1 or more")
+    teacher = args.seed % args.teachers if args.teachers else args.seed
     entries = [Learner.parse(text) for text in args.learners if text.strip()]
-    rows = {entry.name: measure(entry, args.study, args.seed, args.batches) for entry in entries}
+    rows = {entry.name: measure(entry, args.study, args.seed, teacher, args.batches) for entry in entries}
     print("| learner | term | at the beginning | at the end |\n| --- | --- | --- | --- |")
     for name, stages in rows.items():
         for term in stages["start"]:

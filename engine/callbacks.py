@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 
 from engine.checkpoint import save_checkpoint
@@ -45,6 +46,9 @@ class Validation:
             return {}
         student = module.learner.student
         student.eval()
+        if trainer.world_size > 1:  # running statistics differ between processes; what is saved are the first one's
+            for buffer in student.buffers():
+                torch.distributed.broadcast(buffer, 0)
         summary = self.measure(trainer, student)
         module.learner.train()
         scores = {key: float(summary[key]) for key in self.scores if summary[key] is not None}
@@ -59,6 +63,7 @@ class Checkpoints(Callback):
     """Saves the student alone (last, best, every few epochs) and the file to resume from, at the end of every epoch.
 
     The student is saved before it is measured, too: a test image that cannot be read does not cost what was trained.
+    A run that is resumed after that repeats the epoch.
 
     Args:
         folder: where checkpoint_last.pth.tar, checkpoint_best.pth.tar, checkpoint_Nep.pth.tar and resume.ckpt go.

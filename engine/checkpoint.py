@@ -48,7 +48,7 @@ def new_detector(model: Mapping[str, Any], pretrained: bool = True) -> nn.Module
         detector = build_detector({**model, "backbone": backbone})
         with torch.no_grad():  # parts that do not fit each other show here, not hours later
             TASKS[detector.task].try_out(detector.eval())
-    except (RuntimeError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
+    except (RuntimeError, TypeError, ValueError, ZeroDivisionError, AttributeError, AssertionError) as error:
         raise InputError(f"section 'model' cannot be built: {' '.join(str(error).split())}") from error
     return detector.train()
 

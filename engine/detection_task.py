@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -138,7 +138,9 @@ class DetectionTask(Task):
         for record in map(dataset.record, indices):
             image = read_image(record.image_path)
             picture = draw_objects(image, record.boxes, results[record.image_id], dataset.classes)
-            save_picture(folder / f"{record.name}.jpg", picture)
+            name = PurePosixPath(record.name)  # as in the annotations: it may lead out of the folder
+            inside = [part for part in name.parts if part not in (name.anchor, "..")]
+            save_picture(folder.joinpath(*inside[:-1], f"{name.name}.jpg"), picture)
 
 
 def _check_classes(detector: nn.Module, dataset: CocoDataset) -> None:

@@ -6,8 +6,9 @@ import argparse
 import inspect
 import logging
 import math
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
     classes = getattr(data.dataset, "classes", ())
     validation = Validation(_measure(cfg, args.precision, folder), settings.val_interval, task.scores)
     checkpoints = Checkpoints(folder, cfg.to_dict(), settings, validation, task.headline, classes)
-    resume = _resume_point(folder, args.resume, cfg, module)
+    resume = _resume_point(folder, args, cfg, module)
     csv_log = CSVLogger(folder, name="logs")
     trainer = L.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -126,7 +127,12 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
     passes = f"{steps * settings.parts} steps an epoch, {settings.epoch} epochs"
     parts = f" in {settings.parts} parts each" if settings.parts > 1 else ""
     logger.info("%s: %d images, %s%s", folder, len(data.dataset), passes, parts)
-    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    except BaseException:
+        if args.devices > 1:  # else the other processes wait for this one
+            trainer.strategy.launcher.kill(signal.SIGKILL)
+        raise
     for line in data.dataset.issues.summary():
         logger.warning("%s", line)
     logger.info("done: %s", folder / "checkpoint_last.pth.tar")
@@ -158,11 +164,16 @@ def _measure(cfg: Config, precision: str, folder: Path) -> Any:
     return measure
 
 
-def _resume_point(folder: Path, resume: bool, cfg: Config, module: TrainingModule) -> Path | None:
+def _resume_point(folder: Path, args: argparse.Namespace, cfg: Config, module: TrainingModule) -> Path | None:
     """The file to resume from; without --resume an earlier run in the folder is moved aside."""
     path = folder / RESUME_FILE
-    if not resume:
-        _set_aside(folder)
+    if not args.resume:
+        earlier = [p for p in folder.glob("*") if p.name.startswith(("checkpoint_", "resume", "logs", "val_results"))]
+        read = [train_settings(cfg).pretrain, *(t.checkpoint for t in cfg.get("distiller", {}).get("teachers", []))]
+        moved = {p.resolve() for p in earlier} & {Path(p).resolve() for p in read if p}
+        if moved and args.devices > 1:  # every process reads it when it starts
+            raise InputError(f"{min(moved)}: the run's folder would be moved aside; give another --work-dir")
+        _set_aside(earlier, folder)
         return None
     if not path.is_file():
         logger.warning("%s: nothing to resume from, the run starts at the beginning", path)
@@ -181,8 +192,7 @@ def _resume_point(folder: Path, resume: bool, cfg: Config, module: TrainingModul
 
 
 @rank_zero_only
-def _set_aside(folder: Path) -> None:
-    earlier = [p for p in folder.glob("*") if p.name.startswith(("checkpoint_", "resume", "logs", "val_results"))]
+def _set_aside(earlier: Sequence[Path], folder: Path) -> None:
     if not earlier:
         return
     number = 1

@@ -26,6 +26,7 @@ from dataset.detection_transforms import (
     resized_size,
 )
 from dataset.image_dataset import UNREADABLE
+from engine.tasks import TASKS
 from errors import InputError
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "coco"
@@ -113,6 +114,16 @@ def test_names_below_folders(tmp_path):
 
 
 # --- what is left out
+
+
+def test_pictures_stay_in_their_folder(tmp_path):
+    tables = content(images=[{**image(7), "file_name": str(tmp_path / "7.png")}, {**image(5), "file_name": "../5.png"}])
+    tables["annotations"] = tables["annotations"][1:2]
+    dataset = dataset_of(write(tmp_path / "set", tables), training=False)
+    before = (tmp_path / "7.png").read_bytes()
+    TASKS["detection"].save_pictures(tmp_path / "set" / "pictures", dataset, range(2), {7: {}, 5: {}})
+    assert (tmp_path / "7.png").read_bytes() == before and not list(tmp_path.glob("set/*.jpg"))
+    assert {path.name for path in (tmp_path / "set" / "pictures").rglob("*.jpg")} == {"7.jpg", "5.jpg"}
 
 
 def test_boxes_beyond_the_image(tmp_path, caplog):

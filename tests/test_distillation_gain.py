@@ -94,6 +94,11 @@ def test_only_students_that_can_be_compared_are_taken(learners, configs, tmp_pat
     )
     with pytest.raises(InputError, match="one teacher"):
         study([first, second], tmp_path / "out")
+    other = tmp_path / "other_teacher.py"
+    other.write_text(configs["teacher"].read_text() + "test_cfg |= dict(min_score=0.5)\n")
+    second.write_text(first.read_text().replace(configs["teacher"].as_posix(), other.as_posix()))
+    with pytest.raises(InputError, match="scored by another test_cfg"):
+        study([second], tmp_path / "out")
     with pytest.raises(InputError, match="two learners would have the name 'first'"):
         study([first, first], tmp_path / "out")
     with pytest.raises(InputError, match=r"unknown key 'distiller\.wieght'"):

@@ -164,12 +164,12 @@ def test_fused_network_agrees_with_the_original():
     torch.testing.assert_close(fused(images).logits, model(images).logits, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "convnext_atto"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "convnext_atto", "swin_tiny_patch4_window7_224"])
 def test_timm_backbones_take_the_place_of_the_resnet(name):
     model = small_model()
     model["backbone"] = dict(type="TimmBackbone", name=name)
-    out = build_detector(model).eval()(torch.zeros(1, 3, 64, 64))
-    assert out.logits.shape == (1, 6, 16, 16)
+    out = build_detector(model).eval()(torch.zeros(1, 3, 64, 96))
+    assert out.logits.shape == (1, 6, 16, 24)
 
 
 def test_timm_backbone_names_its_mistakes(tmp_path):

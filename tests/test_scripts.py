@@ -102,13 +102,23 @@ def test_a_folder_of_broken_checkpoints_is_an_error(configs, tmp_path):
 
 
 def test_two_processes_train_and_distil(configs, teacher, work):
-    common = ["--device", "cpu", "--devices", 2, "--cfg-options", "train_cfg.epoch=1"]
+    options = ["test_cfg.min_score=0", "test_cfg.min_area=0"]
+    common = ["--device", "cpu", "--devices", 2, "--cfg-options", "train_cfg.epoch=1", *options]
     run_process("train.py", configs["student"], "--work-dir", work / "two", *common)
     distil = [configs["distill"], "--checkpoint_t", teacher, "--work-dir", work / "two distilled"]
     run_process("knowledge_distillation_train.py", *distil, *common)
     for folder in ("two", "two distilled"):
         checkpoint = read_checkpoint(work / folder / "checkpoint_best.pth.tar")
         assert all(torch.isfinite(v).all() for v in checkpoint["state_dict"].values())
+    last = work / "two" / "checkpoint_last.pth.tar"
+    run_script("test.py", configs["student"], last, "--work-dir", work / "two tested", "--cfg-options", *options)
+    [tested] = (path for path in (work / "two tested").iterdir() if path.is_dir())
+    found = [
+        {path.name: path.read_text() for path in folder.iterdir()} for folder in (tested, work / "two/val_results")
+    ]
+    assert found[0] == found[1] and any(found[0].values())  # what was measured is what was saved
+    again = ["train.py", configs["student"], "--work-dir", work / "two", *common, f"train_cfg.pretrain={last}"]
+    assert "give another --work-dir" in run_script(*again, code=2)
 
 
 def test_an_earlier_run_is_moved_aside_not_overwritten(configs, work):

@@ -105,7 +105,7 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"{args.config}: an object detector, whose cost depends on what is in the image; not measured")
     rows = _measure_config(cfg, args)
     for teacher in cfg.get("distiller", {}).get("teachers", []):
-        cost = _measure_config(load_config(teacher.config), args)["total"]
+        cost = _measure_config(load_config(teacher.config, teacher.get("cfg_options", ())), args)["total"]
         rows[f"teacher {teacher.config}"] = cost._replace(activation_bytes=0)  # it has no backward pass
     print(f"{args.config}, {args.batch} x 3 x {height} x {width} (batch, channels, height, width)")
     print(table(rows))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from errors import InputError
@@ -42,12 +44,22 @@ class TimmBackbone(nn.Module):
         weights = (
             {} if pretrained is None else {"pretrained": True, "pretrained_cfg_overlay": {"file": str(pretrained)}}
         )
-        reductions = timm.create_model(name, features_only=True).feature_info.reduction()
+
+        def make(**options: Any) -> nn.Module:
+            try:  # transformers with windows take images of other sizes if told to
+                return timm.create_model(name, features_only=True, strict_img_size=False, **options)
+            except TypeError:
+                return timm.create_model(name, features_only=True, **options)
+
+        reductions = make().feature_info.reduction()
         if missing := set(self.strides) - set(reductions):
             raise InputError(f"backbone.name='{name}': no feature map at stride {sorted(missing)}; it has {reductions}")
         indices = tuple(reductions.index(stride) for stride in self.strides)
-        self.body = timm.create_model(name, features_only=True, out_indices=indices, **weights)
+        self.body = make(out_indices=indices, **weights)
         self.channels = tuple(self.body.feature_info.channels())
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.body(images))
+        maps = self.body(images)
+        if getattr(self.body, "output_fmt", "NCHW") == "NHWC":
+            maps = [m.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last) for m in maps]
+        return tuple(maps)
