@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from errors import InputError
+from errors import exit_code
 from eval import PROTOCOLS, evaluate
 from eval.files import write_json
 
@@ -32,22 +32,20 @@ def table(scores: dict[str, Any]) -> str:
     return "\n".join("  ".join(row).rstrip() for row in rows)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, or 2 for a mistake in what was given."""
-    options = parse_arguments(arguments)
-    try:
-        scores = evaluate(options.protocol, options.gt, options.pred, options.variant)
-        if options.json:
-            write_json(options.json, scores)
-    except InputError as error:
-        if options.debug:
-            raise
-        print("error:", " ".join(str(error).split()), file=sys.stderr)  # names of zip entries may hold line ends
-        return 2
+def run(options: argparse.Namespace) -> None:
+    """Score, print, and write what the options ask for."""
+    scores = evaluate(options.protocol, options.gt, options.pred, options.variant)
+    if options.json:
+        write_json(options.json, scores)
     print(table(scores))
     if scores.get("images_without_result"):
         print(f"{scores['images_without_result']} image(s) without a result file")
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 2 for a mistake in what was given."""
+    options = parse_arguments(arguments)
+    return exit_code(lambda: run(options), options.debug)
 
 
 if __name__ == "__main__":
