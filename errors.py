@@ -37,4 +37,4 @@ def _one_line(error: Exception) -> str:
     text = str(error).strip()
     if text.startswith("Caught "):
         text = text.splitlines()[-1].partition(": ")[2]
-    return " ".join(text.split())
+    return " ".join(text.splitlines())
