@@ -1,8 +1,9 @@
-"""Whether bf16 trains like float32, for both networks or the teacher alone: `precision.py [--steps 200]`.
+"""Whether bf16 trains like float32, for both networks or the teacher alone: `precision.py [--steps 200] [--seeds 3]`.
 
-Teacher and student at full size, the same initial weights, the same batches of rendered text. Prints, and writes as
-JSON, the losses of all runs and how far apart their means over windows of steps are. With `--control`, a second
-float32 run with other initial weights of the student shows how much of that chance would do.
+Teacher and student at full size, the same batches of rendered text. Every seed gives the student other initial weights,
+the same ones in all precisions. Prints, and writes as JSON, the losses of all runs and how far their means over the run
+are from those of float32. Training magnifies any rounding; what that alone does shows in the spread over the seeds, and
+what bf16 itself does to a loss in the losses that the weights of the float32 run have in bf16, step by step.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness import ROOT, machine
@@ -21,10 +23,13 @@ from distillation_step import adam, stepper
 
 from dataset import TextBatch, build_dataset, collate
 from dataset.synthetic import write_dataset
-from distillation import KernelMaskDistiller
+from distillation import KernelMaskDistiller, Learner
 from engine.checkpoint import new_detector
 from engine.config import load_config
 from models import LOSSES
+
+BASE, SAME_WEIGHTS = "float32", "bf16, weights of the float32 run"
+KINDS = {BASE: (False, None), "float32, teacher in bf16": (False, torch.bfloat16), "bf16": (True, None)}
 
 
 def batches(images: int, batch: int, side: int) -> list[TextBatch]:
@@ -37,15 +42,8 @@ def batches(images: int, batch: int, side: int) -> list[TextBatch]:
     return [collate(samples[i : i + batch]) for i in range(0, images - batch + 1, batch)]
 
 
-def losses(
-    data: Sequence[TextBatch],
-    steps: int,
-    width: int,
-    bf16: bool = False,
-    teacher_dtype: torch.dtype | None = None,
-    seed: int = 1,
-) -> list[float]:
-    """Loss of every step of a student with the initial weights of `seed`; the teacher is always the same."""
+def new_learner(width: int, seed: int, teacher_dtype: torch.dtype | None = None) -> Learner:
+    """A student with the initial weights of `seed`; the teacher is always the same."""
     options = [f"model.backbone.width={width}"]
     cfgs = [load_config(ROOT / f"config/kkd/{name}.py", options) for name in ("r50_ctw", "r18_ctw")]
     torch.manual_seed(0)
@@ -53,48 +51,72 @@ def losses(
     torch.manual_seed(seed)
     student = new_detector(cfgs[1].model, pretrained=False)
     learner = KernelMaskDistiller(student, LOSSES.build(cfgs[1].loss), [(teacher, teacher.state_dict())])
-    learner = learner.to(memory_format=torch.channels_last).train()
     learner.teacher_dtype = teacher_dtype
-    optimizer = adam(learner, lr=1e-3)
-    return [stepper(learner, data[step % len(data)], optimizer, bf16)() for step in range(steps)]
+    return learner.to(memory_format=torch.channels_last).train()
 
 
-def compare_runs(runs: dict[str, list[float]], window: int) -> dict[str, object]:
-    """Differences of each run's mean losses from those of 'float32', over the whole run and over windows, in parts."""
-    means = {name: np.reshape(run, (-1, window)).mean(1) for name, run in runs.items()}
-    base, report = means["float32"], {}
-    for name in runs:
-        if name != "float32":
-            parts = np.abs(means[name] - base) / base
-            whole = abs(np.mean(runs[name]) - np.mean(runs["float32"])) / np.mean(runs["float32"])
-            report[name] = {"whole_run": float(whole), "windows": parts.tolist(), "last_window": float(parts[-1])}
+def runs_of(data: Sequence[TextBatch], steps: int, width: int, seed: int) -> Iterator[tuple[str, list[float]]]:
+    """The name of a kind and the losses of its steps, kind by kind."""
+    for name, (bf16, teacher_dtype) in KINDS.items():
+        learner = new_learner(width, seed, teacher_dtype)
+        optimizer, taken, same_weights = adam(learner, lr=1e-3), [], []
+        for step in range(steps):
+            batch = data[step % len(data)]
+            if name == BASE:
+                same_weights.append(loss_in_bf16(learner, batch))
+            taken.append(stepper(learner, batch, optimizer, bf16)())
+        yield name, taken
+        if same_weights:
+            yield SAME_WEIGHTS, same_weights
+
+
+@torch.no_grad()
+def loss_in_bf16(learner: Learner, batch: TextBatch) -> float:
+    """The running statistics of the batch norms move, which in training nothing reads."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return sum(loss.item() for loss in learner(batch).losses.values())
+
+
+def compare_runs(runs: Mapping[str, Sequence[Sequence[float]]], last: int) -> dict[str, dict[str, list[float]]]:
+    """How far the mean losses of each kind's runs (seeds, steps) are from those of float32, as shares of the latter.
+
+    Returns:
+        By kind: a signed share for each seed, over the 'whole_run' and over its 'last_steps'.
+    """
+    report = {}
+    for name in [kind for kind in runs if kind != BASE]:
+        report[name] = {}
+        for part, begin in (("whole_run", 0), ("last_steps", -last)):
+            base, means = (np.mean(np.asarray(runs[kind])[:, begin:], axis=1) for kind in (BASE, name))
+            report[name][part] = ((means - base) / base).tolist()
     return report
+
+
+def spread(values: Sequence[float]) -> float:
+    """Standard deviation over seeds; 0 for a single one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=200, help="a multiple of the window")
-    parser.add_argument("--window", type=int, default=20, help="steps of which the mean loss is compared")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--last", type=int, default=20, help="steps at the end that are also compared by themselves")
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--side", type=int, default=320)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--width", type=int, default=64, help="of the backbones; 64 is the full size")
-    parser.add_argument("--control", action="store_true", help="also the float32 run with other initial weights")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     data = batches(16 * args.batch, args.batch, args.side)
-    kinds = {"float32": {}, "float32, teacher in bf16": dict(teacher_dtype=torch.bfloat16), "bf16": dict(bf16=True)}
-    if args.control:
-        kinds["float32, other initial weights"] = dict(seed=2)
-    runs = {name: losses(data, args.steps, args.width, **options) for name, options in kinds.items()}
-    report = compare_runs(runs, args.window)
-    for name, run in runs.items():
-        last = np.mean(run[-args.window :])
-        print(f"{name}: mean loss {np.mean(run):.4f}, of the last {args.window} steps {last:.4f}")
+    runs = defaultdict(list)
+    for seed in range(1, args.seeds + 1):
+        for name, run in runs_of(data, args.steps, args.width, seed):
+            runs[name].append(run)
+            print(f"{name}, seed {seed}: mean loss {np.mean(run):.4f}", flush=True)
+    report = compare_runs(runs, args.last)
     for name, found in report.items():
-        print(
-            f"{name} against float32: {100 * found['whole_run']:.2f} % over the run, {100 * found['last_window']:.2f} "
-            f"% over the last window, at most {100 * max(found['windows']):.2f} % over any"
-        )
+        parts = (f"{100 * np.mean(v):+.2f} ± {100 * spread(v):.2f} % ({part})" for part, v in found.items())
+        print(f"{name} minus float32, mean ± standard deviation of {args.seeds} seeds: {', '.join(parts)}")
     if args.json:
         options = {key: value for key, value in vars(args).items() if key != "json"}
         content = {"machine": machine(), "options": options, "losses": runs, "differences": report}
