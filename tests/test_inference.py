@@ -1,13 +1,6 @@
 """Inference in batches and in several processes gives what one image at a time in one process gives."""
 
 import math
-import multiprocessing
-import os
-import signal
-import time
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
-from itertools import count
 from types import SimpleNamespace
 
 import cv2
@@ -25,7 +18,6 @@ from dataset import build_dataset
 from dataset.synthetic import label_line
 from dataset.synthetic_coco import write_coco
 from engine.config import load_config, test_settings
-from engine.parallel import ordered_map
 from engine.pipeline import WAITING, NetworkInput, network_outputs, same_size_batches
 from engine.settings import TestSettings
 from engine.speed import STAGES, measure_speed, speed_table
@@ -172,118 +164,6 @@ def test_object_detectors_find_the_same_in_batches_and_processes(tmp_path):
     with pytest.raises(InputError, match="has no masks; use 'bbox'"):  # raised in another process
         faster = build_detector(load_config(configs["faster"]).model).eval()
         task.predict(faster, dataset, settings, CPU, workers=1)
-
-
-# --- processes
-
-
-def slow_square(number: int) -> int:
-    time.sleep(0.002 * (number % 3))  # so that they do not end in order
-    return number * number
-
-
-def fail_at(last: int, error: Exception, number: int) -> int:
-    if number == last:
-        raise error
-    return number
-
-
-def end_process(_: int) -> None:
-    os._exit(1)
-
-
-@pytest.mark.parametrize("processes", [0, 1, 3])
-def test_results_come_in_order_and_few_items_are_on_the_way(processes):
-    taken = 0
-
-    def items():
-        nonlocal taken
-        while taken < 40:
-            taken += 1
-            yield taken
-
-    results = []
-    for result in ordered_map(slow_square, items(), processes, backlog=5):
-        results.append(result)
-        assert taken - len(results) <= (4 if processes else 0)  # one of the 5 is done
-    assert results == [number * number for number in range(1, 41)]
-    assert not multiprocessing.active_children()
-
-
-@pytest.mark.parametrize("processes", [0, 2])
-@pytest.mark.parametrize("error", [InputError("a.txt: is wrong; mend it"), ZeroDivisionError("ours")])
-def test_an_error_of_a_process_is_raised_and_the_processes_end(processes, error):
-    results = ordered_map(partial(fail_at, 5, error), count(), processes, backlog=4)
-    with pytest.raises(type(error), match=str(error)):
-        list(results)
-    assert not multiprocessing.active_children()
-
-
-def test_an_error_of_the_items_is_raised_and_the_processes_end():
-    def items():
-        yield 1
-        raise InputError("b.jpg: is missing; put it there")
-
-    with pytest.raises(InputError, match=r"b\.jpg"):
-        list(ordered_map(slow_square, items(), 2, backlog=4))
-    assert not multiprocessing.active_children()
-
-
-def test_a_process_that_dies_is_an_error_not_a_hang():
-    with pytest.raises(BrokenProcessPool):
-        list(ordered_map(end_process, range(3), 2, backlog=4))
-
-
-def test_an_iterator_that_is_closed_ends_its_processes():
-    results = ordered_map(slow_square, count(), 2, backlog=4)
-    assert next(results) == 0
-    results.close()
-    assert not multiprocessing.active_children()
-
-
-def work_for_ever(working) -> None:
-    os.setsid()  # a group of its own, as a command has in a terminal
-    for _ in ordered_map(slow_square, count(), 2, backlog=4):
-        working.set()
-
-
-@pytest.mark.slow  # its deadlines are of the clock: a busy machine may miss them
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs the table of processes of Linux")
-@pytest.mark.parametrize("killed", [False, True])
-def test_no_process_is_left_after_ctrl_c_or_a_kill(killed):
-    context = multiprocessing.get_context("fork")
-    working = context.Event()
-    parent = context.Process(target=work_for_ever, args=(working,))
-    parent.start()
-    assert working.wait(20) and len(members(parent.pid)) == 3
-    if killed:
-        parent.kill()
-    else:
-        os.killpg(parent.pid, signal.SIGINT)
-    parent.join(20)
-    assert parent.exitcode == (-signal.SIGKILL if killed else 1)
-    wait_until(lambda: not members(parent.pid))
-
-
-def members(group: int) -> list[int]:
-    """Processes of a group that still run."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat") as file:
-                state, _, own = file.read().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue
-        if int(own) == group and state != "Z":
-            found.append(int(name))
-    return found
-
-
-def wait_until(condition, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 # --- speed
