@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import lightning as L
@@ -13,6 +14,8 @@ from distillation import Learner
 from engine.schedule import multistep, poly, warm_up
 from engine.settings import TrainSettings
 from errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingModule(L.LightningModule):
@@ -75,7 +78,15 @@ class TrainingModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith("learner.teachers.")}
+        checkpoint["precision"] = self._precision()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         own = self.state_dict()
         checkpoint["state_dict"] |= {k: v for k, v in own.items() if k.startswith("learner.teachers.")}
+        before, now = checkpoint.get("precision"), self._precision()
+        if before not in (None, now):
+            logger.warning("resumed with another precision than it was started with: was %s, is %s", before, now)
+
+    def _precision(self) -> str:
+        teachers = getattr(self.learner, "teacher_dtype", None)
+        return f"{self.trainer.precision}{f', teachers {teachers}' if teachers else ''}"
