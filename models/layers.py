@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,7 +20,15 @@ def upsample_to(x: Tensor, like: Tensor) -> Tensor:
     """Resizes (B, C, h, w) bilinearly (align_corners=False) to the height and width of `like`."""
     if x.shape[-2:] == like.shape[-2:]:
         return x
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+    larger = F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+    if larger.requires_grad:
+        larger.register_hook(_without_gaps)
+    return larger
+
+
+def _without_gaps(gradient: Tensor) -> Tensor:
+    """Copies the slice that the backward pass of `cat` hands on: bilinear upsampling takes 20 times as long on one."""
+    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 def init_kaiming(module: nn.Module) -> None:
