@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from harness import ROOT, machine
 from mmengine.config import Config
 
@@ -87,7 +88,7 @@ class Study:
         teachers: how many there are, seed S learns from teacher S modulo that; None for one for each seed.
 
     Raises:
-        InputError: a config without distiller, or students that cannot be compared.
+        InputError: a config without distiller, students that cannot be compared, or a study running in `out`.
     """
 
     def __init__(
@@ -121,6 +122,11 @@ class Study:
         self.environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
         self.futures: dict[tuple[str, int], Future[Run]] = {}
         self.out.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(self.out / "running.lock")  # until this process ends
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"{self.out}: a study is running there; wait for it or give another --out") from None
         for learner in everything:  # what is running does not see a config that is edited meanwhile
             Config(learner.cfg).dump(self.out / f"{learner.folder}.py")
 

@@ -105,6 +105,14 @@ def test_only_students_that_can_be_compared_are_taken(learners, configs, tmp_pat
         study([f"{first}:wieght=1"], tmp_path / "out")
 
 
+def test_a_folder_takes_one_study_at_a_time(learners, tmp_path):
+    running = study(learners, tmp_path / "out")
+    with pytest.raises(InputError, match="out: a study is running there"):
+        study(learners, tmp_path / "out")
+    running.lock.release()  # as the end of its process does
+    study(learners, tmp_path / "out")
+
+
 @pytest.mark.slow
 def test_a_study_runs_everything_once(learners, tmp_path):
     first, second = learners
