@@ -131,7 +131,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except BaseException:
         if args.devices > 1:  # else the other processes wait for this one
-            trainer.strategy.launcher.kill(signal.SIGKILL)
+            trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL
         raise
     for line in data.dataset.issues.summary():
         logger.warning("%s", line)
