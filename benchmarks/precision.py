@@ -117,9 +117,17 @@ def main() -> None:
     for name, found in report.items():
         parts = (f"{100 * np.mean(v):+.2f} ± {100 * spread(v):.2f} % ({part})" for part, v in found.items())
         print(f"{name} minus float32, mean ± standard deviation of {args.seeds} seeds: {', '.join(parts)}")
+    step = float(np.abs(np.divide(runs[SAME_WEIGHTS], runs[BASE]) - 1).max())
+    print(f"{SAME_WEIGHTS}: no single step further away than {100 * step:.2f} %")
     if args.json:
         options = {key: value for key, value in vars(args).items() if key != "json"}
-        content = {"machine": machine(), "options": options, "losses": runs, "differences": report}
+        content = {
+            "machine": machine(),
+            "options": options,
+            "losses": runs,
+            "differences": report,
+            "largest_step": step,
+        }
         args.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
