@@ -26,6 +26,8 @@ from dataset.synthetic import write_dataset
 from distillation import KernelMaskDistiller, Learner
 from engine.checkpoint import new_detector
 from engine.config import load_config
+
+from gain_report import spread  # isort: skip
 from models import LOSSES
 
 BASE, SAME_WEIGHTS = "float32", "bf16, weights of the float32 run"
@@ -77,24 +79,25 @@ def loss_in_bf16(learner: Learner, batch: TextBatch) -> float:
         return sum(loss.item() for loss in learner(batch).losses.values())
 
 
-def compare_runs(runs: Mapping[str, Sequence[Sequence[float]]], last: int) -> dict[str, dict[str, list[float]]]:
-    """How far the mean losses of each kind's runs (seeds, steps) are from those of float32, as shares of the latter.
+def table(runs: Mapping[str, Sequence[Sequence[float]]], last: int) -> str:
+    """Markdown: how far the mean losses of each kind's runs (seeds, steps) are from those of float32.
 
-    Returns:
-        By kind: a signed share for each seed, over the 'whole_run' and over its 'last_steps'.
+    In per cent of the latter, mean ± standard deviation over the seeds, for all steps and the last ones.
     """
-    report = {}
+    lines = [f"| compared with float32 | seeds | all steps, % | last {last} steps, % |", "| --- | --- | --- | --- |"]
     for name in [kind for kind in runs if kind != BASE]:
-        report[name] = {}
-        for part, begin in (("whole_run", 0), ("last_steps", -last)):
+        cells = [name, str(len(runs[name]))]
+        for begin in (0, -last):
             base, means = (np.mean(np.asarray(runs[kind])[:, begin:], axis=1) for kind in (BASE, name))
-            report[name][part] = ((means - base) / base).tolist()
-    return report
+            cells.append(spread((100 * (means / base - 1)).tolist(), "+"))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def spread(values: Sequence[float]) -> float:
-    """Standard deviation over seeds; 0 for a single one."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+def largest_step(runs: Mapping[str, Sequence[Sequence[float]]]) -> str:
+    """How far a single loss in bf16 is from that in float32 on the same weights."""
+    furthest = np.abs(np.divide(runs[SAME_WEIGHTS], runs[BASE]) - 1).max()
+    return f"{SAME_WEIGHTS}: no step further away than {100 * furthest:.2f} %"
 
 
 def main() -> None:
@@ -106,29 +109,22 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--width", type=int, default=64, help="of the backbones; 64 is the full size")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="train nothing: the table of such a file")
     args = parser.parse_args()
-    data = batches(16 * args.batch, args.batch, args.side)
-    runs = defaultdict(list)
-    for seed in range(1, args.seeds + 1):
-        for name, run in runs_of(data, args.steps, args.width, seed):
-            runs[name].append(run)
-            print(f"{name}, seed {seed}: mean loss {np.mean(run):.4f}", flush=True)
-    report = compare_runs(runs, args.last)
-    for name, found in report.items():
-        parts = (f"{100 * np.mean(v):+.2f} ± {100 * spread(v):.2f} % ({part})" for part, v in found.items())
-        print(f"{name} minus float32, mean ± standard deviation of {args.seeds} seeds: {', '.join(parts)}")
-    step = float(np.abs(np.divide(runs[SAME_WEIGHTS], runs[BASE]) - 1).max())
-    print(f"{SAME_WEIGHTS}: no single step further away than {100 * step:.2f} %")
+    if args.report:
+        runs = json.loads(args.report.read_text())["losses"]
+    else:
+        data, runs = batches(16 * args.batch, args.batch, args.side), defaultdict(list)
+        for seed in range(1, args.seeds + 1):
+            for name, run in runs_of(data, args.steps, args.width, seed):
+                runs[name].append(run)
+                print(f"{name}, seed {seed}: mean loss {np.mean(run):.4f}", flush=True)
+    print(table(runs, args.last))
+    if SAME_WEIGHTS in runs:
+        print(largest_step(runs))
     if args.json:
-        options = {key: value for key, value in vars(args).items() if key != "json"}
-        content = {
-            "machine": machine(),
-            "options": options,
-            "losses": runs,
-            "differences": report,
-            "largest_step": step,
-        }
-        args.json.write_text(json.dumps(content, indent=1) + "\n")
+        options = {key: value for key, value in vars(args).items() if key not in ("json", "report")}
+        args.json.write_text(json.dumps({"machine": machine(), "options": options, "losses": runs}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -89,4 +89,4 @@ class TrainingModule(L.LightningModule):
 
     def _precision(self) -> str:
         teachers = getattr(self.learner, "teacher_dtype", None)
-        return f"{self.trainer.precision}{f', teachers {teachers}' if teachers else ''}"
+        return str(self.trainer.precision) + (f", teachers {teachers}" if teachers else "")

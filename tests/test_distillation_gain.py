@@ -1,4 +1,4 @@
-"""The study of what distillation buys: its runs, its arithmetic, and that the documents carry its figures."""
+"""The study of what distillation buys: its runs, its arithmetic; and that the documents carry the figures of files."""
 
 import json
 import shutil
@@ -6,12 +6,14 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import precision
 from distillation_gain import Learner, Study
 from gain_report import ALONE, TEACHER, Run, read_runs, table, write_plot
 
@@ -189,3 +191,13 @@ def test_gradients_on_the_page_are_those_of_the_file():
     for learner, stages in ratios.items():
         for term, value in stages["start"].items():
             assert f"| {learner} | {term} | {value:.2g} | {stages['end'][term]:.2g} |" in page
+
+
+@pytest.mark.parametrize("name", ["precision", "precision_small"])
+def test_differences_between_precisions_on_the_page_are_those_of_the_files(name):
+    content = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+    page = (ROOT / "docs/performance.md").read_text()
+    assert precision.table(content["losses"], content["options"]["last"]) in page
+    if precision.SAME_WEIGHTS in content["losses"]:
+        furthest = precision.largest_step(content["losses"]).split("than ")[1]
+        assert f"within {furthest} in each of {np.size(content['losses'][precision.BASE])} steps" in page

@@ -17,6 +17,7 @@ from coco_scores import (
     result,
     write,
 )
+from conftest import ROOT
 from faster_coco_eval.core import mask as mask_codec
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -24,7 +25,6 @@ from pycocotools.cocoeval import COCOeval
 from errors import InputError
 from eval.coco import encode_masks, evaluate
 
-ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data" / "coco" / "annotations"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +17,10 @@ from coco_scores import (
     result,
     write,
 )
+from conftest import ROOT
 
 from errors import InputError
 from eval.coco import decode_mask, encode_masks, evaluate, write_results
-
-ROOT = Path(__file__).resolve().parents[1]
-REAL = ROOT.parent / "shared" / "data" / "coco" / "annotations"
 
 
 def test_written_results_score_the_same(tmp_path):

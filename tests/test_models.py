@@ -10,6 +10,7 @@ from test_distillation import small_model
 from errors import InputError
 from models import FPEMNeck, PSENetFPN, ResNet, TimmBackbone, VisualTransformer, build_detector
 from models.fuse import fuse_batch_norm
+from models.layers import upsample_to
 from models.neck.fpem import FPEM
 from models.weights import load_matching, read_weights
 
@@ -56,6 +57,16 @@ def test_shared_fpem_has_one_set_of_weights():
     shared, separate = (FPEMNeck((8, 16, 32, 64), 8, shared=s) for s in (True, False))
     extra = sum(p.numel() for p in separate.parameters()) - sum(p.numel() for p in shared.parameters())
     assert extra == sum(p.numel() for p in FPEM(8).parameters())
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_upsampled_and_concatenated_levels_get_the_gradient_of_autograd(layout):
+    levels = [torch.rand(2, 8, side, side).to(memory_format=layout).requires_grad_() for side in (16, 8, 4)]
+    weights = torch.rand(2, 24, 16, 16)
+    plain = [F.interpolate(level, size=(16, 16), mode="bilinear", align_corners=False) for level in levels]
+    ours = [upsample_to(level, levels[0]) for level in levels]
+    expected, found = (torch.autograd.grad((torch.cat(maps, 1) * weights).sum(), levels) for maps in (plain, ours))
+    assert all(torch.allclose(a, b, rtol=1e-6, atol=0) for a, b in zip(expected, found, strict=True))
 
 
 @pytest.mark.parametrize("residual", [False, True])
