@@ -3,6 +3,10 @@
 import argparse
 from pathlib import Path
 
+from errors import end_on_signals
+
+end_on_signals("interrupted; what is scored is kept")  # before the imports, which take seconds
+
 from engine import cli
 from engine.batch_eval import evaluate_folder, write_summary
 from engine.config import load_config

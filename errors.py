@@ -1,9 +1,25 @@
-"""The one exception that means: what the user gave is wrong, and here is how to mend it."""
+"""How a program ends that was not given what it needs: one line that says what is wrong and how to go on."""
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
+import os
+import re
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
+
+MEMORY = "smaller images or batches (data.batch_size, --batch-size), fewer workers (data.num_workers)"
+SHARED_MEMORY = "data.num_workers=0, or more shared memory (docker run --shm-size=8g)"
+# What libraries say, under no type of their own, when the machine has run out of something -> what to do about it.
+MACHINE = {
+    r"out of memory|can't allocate memory|not enough memory|Insufficient memory|Failed to allocate": MEMORY,
+    r"shared memory|Bus error|unable to (open|write to|mmap|allocate) .*shared|shm_open": SHARED_MEMORY,
+    r"DataLoader worker .* (killed|exited)|process pool was terminated": f"it may have been out of memory: {MEMORY}",
+}
 
 
 class InputError(Exception):
@@ -15,21 +31,76 @@ class InputError(Exception):
 
 
 def exit_code(work: Callable[[], None], debug: bool = False) -> int:
-    """Runs what a program does. 0, or 2 after a mistake of the user's, which is printed as one line unless `debug`."""
+    """Runs what a program does. 0, or 2 after a mistake of the user's or the machine's, which is printed as one line.
+
+    Args:
+        work: what is run.
+        debug: raise it instead, with its traceback.
+    """
     try:
         work()
-    except InputError as error:
-        if debug:
+    except Exception as error:
+        if "killed by signal: Terminated" in str(error):
+            time.sleep(1)  # a process group is being ended: this process's turn comes
+        if _Signals.ended_by:
+            raise SystemExit(128 + _Signals.ended_by) from error
+        line = explain(error)
+        if debug or line is None:
             raise
-        print(f"error: {_one_line(error)}", file=sys.stderr)
-        return 2
-    except OSError as error:  # a folder that cannot be written, a full disk
-        if debug:
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or _one_line(error)}", file=sys.stderr)
+        print(f"error: {line}", file=sys.stderr)
         return 2
     return 0
+
+
+def explain(error: Exception) -> str | None:
+    """One line for a mistake of the user's, a full disk, an end of memory; None for a defect of this project."""
+    text = _one_line(error)
+    if isinstance(error, InputError):
+        return text
+    if isinstance(error, OSError):  # a folder that cannot be written, a full disk
+        where = f"{error.filename}: " if error.filename else ""
+        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
+        remedy = "; what was written before is whole: free space, then go on (training: with --resume)" if full else ""
+        return f"{where}{error.strerror or text}{remedy}"
+    remedies = [remedy for pattern, remedy in MACHINE.items() if re.search(pattern, text)]
+    if isinstance(error, MemoryError):
+        remedies.append(MEMORY)
+    return f"{text or 'out of memory'}; try {remedies[0]}" if remedies else None
+
+
+class _Signals:
+    line: str | None = None  # printed at the end; None: the signals are left to Python
+    ended_by = 0
+
+
+def end_on_signals(line: str = "interrupted") -> None:
+    """Makes Ctrl-C and SIGTERM end the program at any moment: `line`, exit code 130 or 143, no traceback.
+
+    Scripts call it before their slow imports. A second signal, while the first one is being obeyed, is ignored.
+    """
+    _Signals.line = _Signals.line or line
+    restore_signals()
+
+
+def restore_signals() -> None:
+    """Takes the signals back from a library that has taken them; nothing without `end_on_signals`."""
+    if _Signals.line is None or threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as it is below nohup
+            signal.signal(number, _end)
+
+
+def _end(number: int, _: object) -> None:
+    if multiprocessing.parent_process() is not None:  # a helper process: Ctrl-C is its parent's affair
+        if number == signal.SIGTERM:
+            os._exit(128 + number)
+        return
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)
+    _Signals.ended_by = number
+    os.write(2, f"{_Signals.line}\n".encode())
+    raise SystemExit(128 + number)
 
 
 def _one_line(error: Exception) -> str:

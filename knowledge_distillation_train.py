@@ -2,10 +2,13 @@
 
 import argparse
 
+from errors import InputError, end_on_signals
+
+end_on_signals("interrupted; go on with --resume")  # before the imports, which take seconds
+
 from engine import cli
 from engine.config import load_config
 from engine.train import train
-from errors import InputError
 
 # Options of the published script, and the config entries that they set.
 SHORTCUTS = {

@@ -3,6 +3,10 @@
 import argparse
 from pathlib import Path
 
+from errors import end_on_signals
+
+end_on_signals()  # before the imports, which take seconds
+
 from rich.progress import track
 
 from engine import cli

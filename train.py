@@ -2,6 +2,10 @@
 
 import argparse
 
+from errors import end_on_signals
+
+end_on_signals("interrupted; go on with --resume")  # before the imports, which take seconds
+
 from engine import cli
 from engine.config import load_config
 from engine.train import train

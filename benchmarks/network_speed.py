@@ -193,7 +193,7 @@ class Network:
         student = mode(copy.deepcopy(self.detector).to(self.device, memory_format=torch.channels_last))
         learner = self.task.supervised(student, LOSSES.build(self.cfg.loss)).train()
         module = TrainingModule(learner, train_settings(self.cfg), steps_per_epoch=1)
-        optimizer = module.configure_optimizers()["optimizer"]
+        optimizer = module.configure_optimizers()
 
         def run() -> None:
             optimizer.zero_grad()

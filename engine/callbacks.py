@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,13 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from engine.checkpoint import save_checkpoint
-from engine.files import write_aside
+from engine.files import write_tensors
+from engine.module import TrainingModule
 from engine.settings import TrainSettings
+from errors import restore_signals
 
 RESUME_FILE = "resume.ckpt"
 
@@ -67,28 +68,25 @@ class Checkpoints(Callback):
 
     Args:
         folder: where checkpoint_last.pth.tar, checkpoint_best.pth.tar, checkpoint_Nep.pth.tar and resume.ckpt go.
-        config: of the run, stored in every checkpoint.
+        identity: of the run, see engine.resume; its config and classes are stored in every checkpoint.
         settings: the train_cfg section.
         validation: whose scores go into the checkpoints and decide which epoch is the best.
         headline: the score that does.
-        classes: stored in every checkpoint of an object detector.
     """
 
     def __init__(
         self,
         folder: Path,
-        config: Mapping[str, Any],
+        identity: Mapping[str, Any],
         settings: TrainSettings,
         validation: Validation,
         headline: str,
-        classes: Sequence[str] = (),
     ) -> None:
         self.folder = folder
-        self.config = config
+        self.identity = dict(identity)
         self.settings = settings
         self.validation = validation
         self.headline = headline
-        self.classes = classes
         self.best = -1.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -97,31 +95,48 @@ class Checkpoints(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best = state["best"]
 
+    def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["run"] = self.identity | {"epochs": trainer.current_epoch + 1}
+
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        module.check_weights()
         epoch = trainer.current_epoch + 1
-        whole = trainer.global_step >= epoch * module.steps_per_epoch  # --max-steps can end a run within an epoch
+        whole = module.epoch_is_done
         names = ["checkpoint_last.pth.tar"]
         if whole and epoch % self.settings.save_interval == 0:
             names.append(f"checkpoint_{epoch}ep.pth.tar")
-        first = trainer.is_global_zero
+        config, classes = self.identity["config"], self.identity["classes"]
 
         def save(scores: Mapping[str, float]) -> None:
-            if first:
+            if trainer.is_global_zero:
                 state = module.learner.student_state_dict()
                 for name in names:
-                    save_checkpoint(self.folder / name, state, self.config, epoch - (not whole), scores, self.classes)
+                    save_checkpoint(self.folder / name, state, config, epoch - (not whole), scores, classes)
 
         save({})
         if not whole:
             return
         if scores := self.validation(trainer, module):
-            if scores.get(self.headline, -1.0) > self.best:
-                self.best = scores[self.headline]
+            score = scores.get(self.headline, -1.0)
+            if score >= self.best:  # of equals the later one, which has seen more
+                self.best = score
                 names.append("checkpoint_best.pth.tar")
             save(scores)
-        # Every process takes part in saving; the first one writes.
-        with write_aside(self.folder / RESUME_FILE) if first else nullcontext(os.devnull) as path:
-            trainer.save_checkpoint(path, weights_only=False)
+        trainer.save_checkpoint(self.folder / RESUME_FILE, weights_only=False)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes the file to resume from in its own folder; the training library would go through $TMPDIR."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        write_tensors(path, checkpoint)
+
+
+class Signals(Callback):
+    """Keeps Ctrl-C and SIGTERM as `errors.end_on_signals` has set them; the training library waits for a batch."""
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        restore_signals()
 
 
 class ProgressLines(Callback):
@@ -165,15 +180,21 @@ class RunClock:
 
     def __init__(self, trainer: L.Trainer) -> None:
         self.trainer = trainer
-        self.first = trainer.global_step
+        self.first = self.module.step
         self.start = time.monotonic()
 
+    @property
+    def module(self) -> TrainingModule:
+        return self.trainer.lightning_module
+
     def eta(self) -> str:
-        done = self.trainer.global_step - self.first
-        left = self.trainer.estimated_stepping_batches - self.trainer.global_step
-        if done == 0:
+        trainer, step = self.trainer, self.module.step
+        if step == self.first:
             return "?"
-        return str(timedelta(seconds=round((time.monotonic() - self.start) / done * left)))
+        left = trainer.max_epochs * self.module.steps_per_epoch - step
+        if trainer.max_steps >= 0:
+            left = min(left, trainer.max_steps - trainer.global_step)
+        return str(timedelta(seconds=round((time.monotonic() - self.start) / (step - self.first) * left)))
 
 
 def progress() -> Callback:

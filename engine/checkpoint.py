@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.files import git_revision, write_aside
+from engine.files import git_revision, write_tensors
 from engine.tasks import TASKS
 from errors import InputError
 from models import build_detector
@@ -37,8 +37,7 @@ def save_checkpoint(
         "metrics": dict(metrics),
         **({"classes": list(classes)} if classes else {}),
     }
-    with write_aside(path) as aside:
-        torch.save(content, aside)
+    write_tensors(path, content)
 
 
 def new_detector(model: Mapping[str, Any], pretrained: bool = True) -> nn.Module:

@@ -59,15 +59,7 @@ def run(
     args = p.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     _quiet_training_library()
-    try:
-        code = exit_code(lambda: main(args), args.debug)
-    except SystemExit as stop:  # the training library ends a run so, on a signal without a code
-        print("interrupted; go on with --resume", file=sys.stderr)
-        sys.exit(stop.code or 143)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    if code:
+    if code := exit_code(lambda: main(args), args.debug):
         sys.exit(code)
 
 

@@ -24,6 +24,10 @@ class DataModule(L.LightningDataModule):
         parts: into how many parts an epoch is cut.
         world_size: number of processes.
 
+    Attributes:
+        first_epoch: the epoch, or part, in which the run goes on. Worker processes draw their first samples before the
+            training library says which epoch it is.
+
     Raises:
         InputError: the batch cannot be shared out evenly, or the data are missing.
     """
@@ -37,6 +41,7 @@ class DataModule(L.LightningDataModule):
         self.world_size = world_size
         self.seed = seed
         self.parts = parts
+        self.first_epoch = 0
         self.workers = worker_count(data, world_size)
         self.dataset = task.train_set(data, seed)
         self.share = len(self._sampler(rank=0))
@@ -51,10 +56,12 @@ class DataModule(L.LightningDataModule):
         return EpochSampler(len(self.dataset), self.seed, self.parts, rank=rank, world_size=self.world_size)
 
     def train_dataloader(self) -> DataLoader:
+        sampler = self._sampler(self.trainer.global_rank if self.trainer else 0)
+        sampler.set_epoch(self.first_epoch)
         return DataLoader(
             self.dataset,
             self.batch_size,
-            sampler=self._sampler(self.trainer.global_rank if self.trainer else 0),
+            sampler=sampler,
             collate_fn=self.task.collate,
             drop_last=True,
             num_workers=self.workers,

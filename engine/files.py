@@ -1,25 +1,76 @@
-"""Writing without ever leaving a half-written file under its final name."""
+"""Writing without ever leaving a half-written file under its final name, and without two programs in one folder."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from errors import InputError
 
 
 @contextmanager
 def write_aside(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`, and renames it to `path` when the block ends without an error."""
+    """Yields a temporary path beside `path`, and renames it to `path` when the block ends without an error.
+
+    Raises:
+        OSError: it cannot be written; names `path`.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield aside
         os.replace(aside, path)
+    except OSError as error:
+        error.filename = error.filename if error.filename not in (None, str(aside), aside) else str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
+
+
+def write_tensors(path: str | Path, content: Any) -> None:
+    """`torch.save`, aside; a full disk is an OSError that names `path`, which it is not when torch itself writes."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with write_aside(path) as aside:
+        aside.write_bytes(buffer.getbuffer())
+
+
+def remove_leftovers(folder: Path, *patterns: str) -> None:
+    """Removes what killed programs left half-written of files that match `patterns`; the folder must be locked."""
+    for pattern in patterns:
+        for path in folder.glob(f".{pattern}.*.tmp"):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def lock_folder(folder: str | Path, patience: float = 10.0) -> Iterator[None]:
+    """Makes the folder, and keeps it for this program alone while the block runs.
+
+    The operating system drops the lock when the program ends, however it does.
+
+    Args:
+        folder: a file `.lock` is left in it.
+        patience: seconds to wait; data loading processes outlive a killed program by up to five.
+
+    Raises:
+        InputError: another program holds it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=patience):
+            yield
+    except Timeout as error:
+        raise InputError(f"{folder}: another program works there; wait for its end, or name another folder") from error
 
 
 def git_revision() -> str | None:

@@ -8,7 +8,8 @@ import logging
 import math
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,20 @@ from mmengine.config import Config
 from torch.utils.data import Dataset
 
 from distillation import LEARNERS, Learner
-from engine.callbacks import RESUME_FILE, Checkpoints, Validation, progress
+from engine.callbacks import RESUME_FILE, Checkpoints, Signals, Validation, WholeFiles, progress
 from engine.checkpoint import new_detector
 from engine.cli import PRECISIONS, check_counts, check_precision, resolve_device
 from engine.config import test_settings, train_settings
 from engine.data import DataModule
+from engine.files import lock_folder, remove_leftovers
 from engine.inference import DTYPES
 from engine.module import TrainingModule
+from engine.resume import identity, resume_point, start_anew
 from engine.stages import centers_of
 from engine.tasks import task_of
 from engine.teachers import load_teacher
-from errors import InputError
 from models import LOSSES, current_names
-from models.weights import load_matching, read_checkpoint, read_weights, state_dict_of
+from models.weights import load_matching, read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +93,8 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
     check_counts(args, device)
     if args.seed is not None:
         cfg.merge_from_dict({"train_cfg.seed": args.seed})
-    settings = train_settings(cfg)
     folder = Path(args.work_dir or Path("work_dirs") / name)
+    settings = train_settings(cfg)
     L.seed_everything(settings.seed, verbose=False)
     task = task_of(cfg)
     data = DataModule(task, cfg.data, settings.seed, settings.parts, args.devices)
@@ -102,37 +104,45 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
         learner.teacher_dtype = DTYPES[teacher_precision]
     module = TrainingModule(learner, settings, steps)
     classes = getattr(data.dataset, "classes", ())
+    run = identity(cfg, learner, len(data.dataset), args.devices, classes)
     validation = Validation(_measure(cfg, args.precision, folder), settings.val_interval, task.scores)
-    checkpoints = Checkpoints(folder, cfg.to_dict(), settings, validation, task.headline, classes)
-    resume = _resume_point(folder, args, cfg, module)
-    csv_log = CSVLogger(folder, name="logs")
-    trainer = L.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=args.devices,
-        strategy="ddp" if args.devices > 1 else "auto",
-        precision=PRECISIONS[args.precision],
-        max_epochs=settings.epoch * settings.parts,
-        max_steps=args.max_steps,
-        gradient_clip_val=settings.clip_grad,
-        accumulate_grad_batches=settings.grad_accumulation,
-        logger=[csv_log, TensorBoardLogger(folder, name="logs", version=csv_log.version)],
-        callbacks=[checkpoints, progress()],
-        log_every_n_steps=min(10, steps),
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-    )
-    passes = f"{steps * settings.parts} steps an epoch, {settings.epoch} epochs"
-    parts = f" in {settings.parts} parts each" if settings.parts > 1 else ""
-    logger.info("%s: %d images, %s%s", folder, len(data.dataset), passes, parts)
-    try:
-        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-    except BaseException:
-        if args.devices > 1:  # else the other processes wait for this one
-            trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL
-        raise
+    checkpoints = Checkpoints(folder, run, settings, validation, task.headline)
+    with lock_folder(folder) if rank_zero_only.rank == 0 else nullcontext():
+        resume = None
+        if args.resume:
+            resume, data.first_epoch = resume_point(folder, run, module)
+        else:
+            start_anew(folder, cfg, args.devices)
+        remove_leftovers(folder, "checkpoint_*", RESUME_FILE)
+        csv_log = CSVLogger(folder, name="logs")
+        trainer = L.Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=args.devices,
+            strategy="ddp" if args.devices > 1 else "auto",
+            precision=PRECISIONS[args.precision],
+            max_epochs=settings.epoch * settings.parts,
+            max_steps=args.max_steps,
+            gradient_clip_val=settings.clip_grad,
+            accumulate_grad_batches=settings.grad_accumulation,
+            logger=[csv_log, TensorBoardLogger(folder, name="logs", version=csv_log.version)],
+            callbacks=[checkpoints, progress(), Signals()],
+            plugins=[WholeFiles()],
+            log_every_n_steps=min(10, steps),
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+        )
+        passes = f"{steps * settings.parts} steps an epoch, {settings.epoch} epochs"
+        parts = f" in {settings.parts} parts each" if settings.parts > 1 else ""
+        logger.info("%s: %d images, %s%s", folder, len(data.dataset), passes, parts)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        except BaseException:
+            if args.devices > 1:  # else the other processes wait for this one
+                trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL
+            raise
     for line in data.dataset.issues.summary():
         logger.warning("%s", line)
     logger.info("done: %s", folder / "checkpoint_last.pth.tar")
@@ -162,43 +172,3 @@ def _measure(cfg: Config, precision: str, folder: Path) -> Any:
         return trainer.strategy.broadcast(summary)
 
     return measure
-
-
-def _resume_point(folder: Path, args: argparse.Namespace, cfg: Config, module: TrainingModule) -> Path | None:
-    """The file to resume from; without --resume an earlier run in the folder is moved aside."""
-    path = folder / RESUME_FILE
-    if not args.resume:
-        earlier = [p for p in folder.glob("*") if p.name.startswith(("checkpoint_", "resume", "logs", "val_results"))]
-        read = [train_settings(cfg).pretrain, *(t.checkpoint for t in cfg.get("distiller", {}).get("teachers", []))]
-        moved = {p.resolve() for p in earlier} & {Path(p).resolve() for p in read if p}
-        if moved and args.devices > 1:  # every process reads it when it starts
-            raise InputError(f"{min(moved)}: the run's folder would be moved aside; give another --work-dir")
-        _set_aside(earlier, folder)
-        return None
-    if not path.is_file():
-        logger.warning("%s: nothing to resume from, the run starts at the beginning", path)
-        return None
-    last = folder / "checkpoint_last.pth.tar"
-    before = read_checkpoint(last).get("config", {}) if last.is_file() else cfg.to_dict()
-    changed = sorted(key for key in {*before, *cfg} if before.get(key) != cfg.to_dict().get(key))
-    if changed:
-        logger.warning("%s: resumed with another config than it was started with: %s", folder, ", ".join(changed))
-    state = state_dict_of(read_checkpoint(path), path)
-    own = {key: value for key, value in module.state_dict().items() if not key.startswith("learner.teachers.")}
-    different = [k for k in {*own, *state} if k not in own or k not in state or own[k].shape != state[k].shape]
-    if different:
-        raise InputError(f"{path}: of another architecture ({len(different)} tensors, {min(different)}, ...)")
-    return path
-
-
-@rank_zero_only
-def _set_aside(earlier: Sequence[Path], folder: Path) -> None:
-    if not earlier:
-        return
-    number = 1
-    while (target := folder / f"earlier_{number}").exists():
-        number += 1
-    target.mkdir()
-    for path in earlier:
-        path.rename(target / path.name)
-    logger.info("%s: an earlier run was there and is now in %s (go on with one by --resume)", folder, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import runpy
+import signal
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import errors
 from dataset.synthetic import write_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,6 +74,7 @@ def run_script(*arguments: object, code: int = 0) -> str:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(output):
         patch.chdir(ROOT)
         patch.setattr(sys, "argv", [path, *options])
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             if path == "-m":
                 patch.setattr(sys, "argv", options)
@@ -80,6 +83,10 @@ def run_script(*arguments: object, code: int = 0) -> str:
                 runpy.run_path(path, run_name="__main__")
         except SystemExit as stop:
             ended = stop.code or 0
+        finally:  # the scripts take the signals over
+            errors._Signals.line = None
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     assert ended == code, output.getvalue()
     return output.getvalue()
 

@@ -118,7 +118,7 @@ def test_shipped_config_builds_and_steps(path, distinct, checkpoint_of, tmp_path
         learner = build_learner(cfg)
         batch = random_batch(kernels=learner.student.head.maps.count("kernel"))
         changed = learner.student.head.conv2.weight
-    [optimizer] = [TrainingModule(learner, train_settings(cfg), 1).configure_optimizers()["optimizer"]]
+    optimizer = TrainingModule(learner, train_settings(cfg), 1).configure_optimizers()
     before = changed.detach().clone()
     losses = learner(batch).losses
     sum(losses.values()).backward()
