@@ -6,7 +6,6 @@ Published with "Total-Text: A Comprehensive Dataset for Scene Text Detection and
 
 from __future__ import annotations
 
-import io
 import re
 import sys
 from collections.abc import Iterable
@@ -46,7 +45,7 @@ def parse_mat(data: bytes, where: str) -> list[Instance]:
     Raises:
         InputError: no MATLAB file, none of the two variables, or a row that is not as described.
     """
-    variables = load_variables(io.BytesIO(data), _VARIABLES, where)
+    variables = load_variables(data, _VARIABLES, where)
     name = next(iter(variables), None)
     if name is None:
         raise InputError(f"{where}: has no variable {' or '.join(_VARIABLES)}; restore the file from the data set")
@@ -97,14 +96,13 @@ def parse_text(text: str, where: str) -> list[Instance]:
     Raises:
         InputError: an entry is not as described, or has a coordinate that is no number of pixels.
     """
-    entries: list[tuple[str, str]] = []
+    entries: list[tuple[str, list[str]]] = []
     for place, line in numbered_lines(text, where):
         if _START.match(line) or not entries:
-            entries.append((place, line))
+            entries.append((place, [line]))
         else:
-            first_place, begun = entries[-1]
-            entries[-1] = first_place, f"{begun}\n{line}"
-    return [_entry(place, entry) for place, entry in entries]
+            entries[-1][1].append(line)
+    return [_entry(place, "\n".join(lines)) for place, lines in entries]
 
 
 def _entry(where: str, entry: str) -> Instance:

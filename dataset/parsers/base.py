@@ -13,6 +13,7 @@ from annotations import Instance
 from dataset.issues import DataIssues
 from dataset.records import TextRecord
 from errors import InputError
+from files import read_bytes, read_text
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 ELSEWHERE = "point elsewhere with --cfg-options data.root=PATH or in the config, field data.root"
@@ -150,30 +151,6 @@ def annotation_of(image: Path, folder: Path, *names: str) -> Path:
         raise InputError(f"{folder / there[0]}: stands beside {there[1]}; keep one annotation file for each image")
     missing = " or ".join([str(folder / names[0]), *names[1:]])
     raise InputError(f"{image}: has no annotation file {missing}; add it (it may be empty) or remove the image")
-
-
-def read_bytes(path: Path) -> bytes:
-    """Reads an annotation file.
-
-    Raises:
-        InputError: it cannot be opened.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); check the path and rights") from error
-
-
-def read_text(path: Path) -> str:
-    """Reads an annotation file in UTF-8, with or without byte-order mark; line ends stay as they are.
-
-    Raises:
-        InputError: the file cannot be opened or is not UTF-8.
-    """
-    try:
-        return read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8 text; convert the file to UTF-8") from error
 
 
 def flaw_of(points: np.ndarray) -> str | None:
