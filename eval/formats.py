@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from annotations import Instance
-from annotations.fields import numbered_lines, parse_numbers
+from annotations.fields import MAX_CORNERS, numbered_lines, parse_numbers
 from errors import InputError
 from eval.files import FileNames, decode, read_files, write_folder, write_zip
 
@@ -33,13 +33,13 @@ class GroundTruthFormat:
         benchmark: its name, for messages.
         parsers: suffix -> parser of `annotations`; it takes bytes for ``.mat``, else text.
         ignored: which instances the protocol treats apart.
-        prefix: what stands before the image's name in a file name.
+        prefixes: what stands before the image's name in a file name, one of these.
     """
 
     benchmark: str
     parsers: Mapping[str, Callable[..., list[Instance]]]
     ignored: Callable[[Instance], bool]
-    prefix: str = ""
+    prefixes: tuple[str, ...] = ("",)
 
     def read(self, path: str | Path) -> dict[str, GroundTruth]:
         """Image id -> ground truth, sorted by name, from a folder or a zip.
@@ -47,11 +47,11 @@ class GroundTruthFormat:
         Raises:
             InputError: nothing to read, or a file that cannot be read.
         """
-        files = read_files(path, f"{self.benchmark} ground truth", FileNames(self.prefix, tuple(self.parsers)))
+        files = read_files(path, f"{self.benchmark} ground truth", FileNames(self.prefixes, tuple(self.parsers)))
         return {image_id: self._parse(raw, where) for image_id, (where, raw) in files.items()}
 
     def _parse(self, raw: bytes, where: str) -> GroundTruth:
-        suffix = PurePath(where).suffix
+        suffix = PurePath(where).suffix.lower()
         instances = self.parsers[suffix](raw if suffix == ".mat" else decode(raw, where), where)
         ignored = np.array([self.ignored(instance) for instance in instances], dtype=bool)
         return GroundTruth([instance.polygon for instance in instances], ignored)
@@ -84,7 +84,7 @@ class ResultFormat:
         Raises:
             InputError: nothing to read, or a line that cannot be read.
         """
-        files = read_files(path, f"{self.benchmark} results", FileNames(self.prefix, (".txt",)))
+        files = read_files(path, f"{self.benchmark} results", FileNames((self.prefix,), (".txt",)))
         return {image_id: self.parse(decode(raw, where), where) for image_id, (where, raw) in files.items()}
 
     def parse(self, text: str, where: str) -> list[np.ndarray]:
@@ -97,7 +97,7 @@ class ResultFormat:
         expected = f"{self.benchmark} result: {pair} of {self.points or 'any number of'} points, no comma at the end"
         polygons = []
         for place, line in numbered_lines(text, where):
-            fields = line.split(",")
+            fields = line.split(",", 2 * MAX_CORNERS + 1)
             if len(fields) % 2 or (self.points and len(fields) != 2 * self.points):
                 count = 2 * self.points if self.points else "an even number of"
                 raise InputError(f"{place}: {len(fields)} fields where {count} numbers are expected ({expected})")

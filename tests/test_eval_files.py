@@ -90,7 +90,7 @@ def test_a_result_file_of_another_benchmark_is_named(tmp_path, protocol, wrong, 
 @pytest.mark.parametrize(
     ("protocol", "wrong", "right"),
     [
-        ("total_text", "gt_img_1.txt", r"poly_gt_\*\.mat or poly_gt_\*\.txt"),
+        ("total_text", "img_1.txt", r"poly_gt_\*\.mat or poly_gt_\*\.txt or gt_\*\.mat or gt_\*\.txt"),
         ("icdar2015", "img_1.txt", r"gt_\*\.txt"),
     ],
 )
