@@ -41,9 +41,7 @@ class _Element(NamedTuple):
     following: int
 
 
-def load_variables(
-    data: bytes, names: Sequence[str], where: str, limit: int = MAX_UNPACKED
-) -> dict[str, np.ndarray]:
+def load_variables(data: bytes, names: Sequence[str], where: str, limit: int = MAX_UNPACKED) -> dict[str, np.ndarray]:
     """Those of the named variables that a file holds; the others of its variables are not read.
 
     Args:

@@ -172,7 +172,9 @@ def _read_results(path: Path, annotations: CocoAnnotations, variant: str) -> lis
     return [{key: entry[key] for key in kept} for entry in content]
 
 
-def _flaw(entry: Any, variant: str, sizes: Mapping[int, list[int]], categories: Collection[int], truth: Path) -> str | None:
+def _flaw(
+    entry: Any, variant: str, sizes: Mapping[int, list[int]], categories: Collection[int], truth: Path
+) -> str | None:
     """What is wrong with a result; None if nothing is."""
     if not isinstance(entry, dict):
         return "is no object with fields"
@@ -185,7 +187,11 @@ def _flaw(entry: Any, variant: str, sizes: Mapping[int, list[int]], categories: 
         return f"score is {_shown(entry.get('score'))}, no number"
     if variant == "bbox":
         box = entry.get("bbox")
-        return None if is_box(box) and min(box[2:]) >= 0 else f"bbox is {_shown(box)}, not x, y, width and height in pixels"
+        return (
+            None
+            if is_box(box) and min(box[2:]) >= 0
+            else f"bbox is {_shown(box)}, not x, y, width and height in pixels"
+        )
     mask = entry.get("segmentation")
     if not isinstance(mask, dict) or mask.get("size") != sizes[image_id] or not isinstance(mask.get("counts"), str):
         return f"segmentation is no compressed run-length encoding of {sizes[image_id]}, the size of its image"

@@ -14,7 +14,6 @@ from typing import Any, BinaryIO, NamedTuple
 from errors import InputError
 from files import MAX_LABEL_BYTES, composed, is_hidden, open_regular, read_bytes
 
-
 _MAX_DIRECTORY = 16 << 20  # bytes of a zip's list of its files: 100,000 names or more
 _UNPACKED, _RATIO = 64 << 20, 20  # bytes that a zip may unpack to, and how many more for each of its own
 _ZIP_END = struct.Struct("<4s8xI6x")  # its last record: mark and size of the list

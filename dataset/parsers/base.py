@@ -13,7 +13,6 @@ from annotations import Instance
 from dataset.issues import DataIssues
 from dataset.records import TextRecord
 from errors import InputError
-from files import read_bytes, read_text
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 ELSEWHERE = "point elsewhere with --cfg-options data.root=PATH or in the config, field data.root"
