@@ -1,5 +1,6 @@
 """The benchmarks' files: ground truth in, results in and out."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -9,8 +10,11 @@ import numpy as np
 
 from annotations import Instance
 from annotations.fields import MAX_CORNERS, numbered_lines, parse_numbers
+from annotations.outline import are_fractions, crosses
 from errors import InputError
 from eval.files import FileNames, decode, read_files, write_folder, write_zip
+
+logger = logging.getLogger(__name__)
 
 
 class GroundTruth(NamedTuple):
@@ -48,11 +52,24 @@ class GroundTruthFormat:
             InputError: nothing to read, or a file that cannot be read.
         """
         files = read_files(path, f"{self.benchmark} ground truth", FileNames(self.prefixes, tuple(self.parsers)))
-        return {image_id: self._parse(raw, where) for image_id, (where, raw) in files.items()}
+        instances = {image_id: self._instances(raw, where) for image_id, (where, raw) in files.items()}
+        everything = [instance for found in instances.values() for instance in found]
+        if are_fractions(instance.polygon for instance in everything):
+            raise InputError(f"{path}: all coordinates lie within 0..1, fractions of an image; write them in pixels")
+        crossing = [instance.where for instance in everything if crosses(instance.polygon)]
+        if crossing:
+            logger.warning(
+                "%s: %d of %d ground truths whose edges cross, first in %s; if their corners are listed row by row, "
+                "list them as one walks round",
+                *(path, len(crossing), len(everything), crossing[0]),
+            )
+        return {image_id: self._ground_truth(found) for image_id, found in instances.items()}
 
-    def _parse(self, raw: bytes, where: str) -> GroundTruth:
+    def _instances(self, raw: bytes, where: str) -> list[Instance]:
         suffix = PurePath(where).suffix.lower()
-        instances = self.parsers[suffix](raw if suffix == ".mat" else decode(raw, where), where)
+        return self.parsers[suffix](raw if suffix == ".mat" else decode(raw, where), where)
+
+    def _ground_truth(self, instances: Sequence[Instance]) -> GroundTruth:
         ignored = np.array([self.ignored(instance) for instance in instances], dtype=bool)
         return GroundTruth([instance.polygon for instance in instances], ignored)
 
@@ -85,7 +102,10 @@ class ResultFormat:
             InputError: nothing to read, or a line that cannot be read.
         """
         files = read_files(path, f"{self.benchmark} results", FileNames((self.prefix,), (".txt",)))
-        return {image_id: self.parse(decode(raw, where), where) for image_id, (where, raw) in files.items()}
+        results = {image_id: self.parse(decode(raw, where), where) for image_id, (where, raw) in files.items()}
+        if are_fractions(polygon for polygons in results.values() for polygon in polygons):
+            raise InputError(f"{path}: all coordinates lie within 0..1, fractions of an image; write them in pixels")
+        return results
 
     def parse(self, text: str, where: str) -> list[np.ndarray]:
         """The (points, 2) polygons, x and y in pixels, of one file.

@@ -20,7 +20,7 @@ def test_links_instead_of_copies(tmp_path):
 
 
 def test_formats_that_training_does_not_read_become_png(tmp_path):
-    write_labelme(tmp_path / "in", "a.bmp")
+    write_labelme(tmp_path / "in", "a.tga")
     output = run("labelme", tmp_path / "in", tmp_path / "out", *ALL_TRAIN, "--link")
     [record] = TotalText(tmp_path / "out", "train")
     assert "1 images stored as PNG" in output and record.image_path.name == "a.png"

@@ -17,8 +17,9 @@ import numpy as np
 from annotations import Instance
 from annotations.fields import MAX_COORDINATE
 from dataset.issues import DataIssues
-from dataset.parsers.base import flaw_of, read_text
+from dataset.parsers.base import flaw_of
 from errors import InputError
+from files import read_text
 
 _POLYGONS = ("polygon", "quad")
 _SETS = {"train": "Train", "val": "Test", "test": "Test"}

@@ -20,8 +20,8 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from annotations import Instance, total_text
+from dataset.images import SUFFIXES
 from dataset.issues import DataIssues
-from dataset.parsers.base import IMAGE_SUFFIXES
 from engine import cli
 from errors import InputError
 from tools.foreign_annotations import Import, LabelledImage, read_coco, read_labelme
@@ -52,7 +52,7 @@ def stored_anew(image: LabelledImage, issues: DataIssues) -> Image.Image | None:
             if _must_turn(picture, image):
                 issues.add("images turned as their EXIF orientation says, and stored so", str(image.path))
                 return ImageOps.exif_transpose(picture)
-            if image.path.suffix.lower() not in IMAGE_SUFFIXES:
+            if image.path.suffix.lower() not in SUFFIXES:
                 issues.add("images stored as PNG", str(image.path))
                 return picture.copy() if picture.mode.startswith("I") else picture.convert("RGB")  # I: 16 bits
             return None
@@ -75,7 +75,7 @@ def _must_turn(picture: Image.Image, image: LabelledImage) -> bool:
 def write_image(image: LabelledImage, folder: Path, link: bool, issues: DataIssues) -> None:
     """Copies or links an image file into a folder, or stores the picture anew where that is needed."""
     picture = stored_anew(image, issues)
-    suffix = image.path.suffix if image.path.suffix.lower() in IMAGE_SUFFIXES else ".png"
+    suffix = image.path.suffix if image.path.suffix.lower() in SUFFIXES else ".png"
     target = folder / (image.path.stem + suffix)
     if picture is not None:
         picture.save(target, quality=95, subsampling=0)  # both are for JPEG; PNG loses nothing

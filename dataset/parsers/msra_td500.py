@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 from annotations import Instance, msra_td500
-from dataset.parsers.base import FilePairParser, annotation_of, list_images, read_text
+from dataset.parsers.base import FilePairParser, annotation_of, list_images
 from dataset.registry import PARSERS
 from errors import InputError
+from files import read_text
 
 logger = logging.getLogger(__name__)
 

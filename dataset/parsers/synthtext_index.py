@@ -90,6 +90,11 @@ class SynthTextIndex:
     def __len__(self) -> int:
         return len(self._ends) - 1
 
+    @property
+    def instances(self) -> int:
+        """Number of boxes of all images."""
+        return len(self._boxes)
+
     def __getitem__(self, index: int) -> IndexedImage:
         if not 0 <= index < len(self):
             raise IndexError(index)
