@@ -137,6 +137,15 @@ def check_names(found: Iterable[LabelledImage], job: Import) -> None:
             job.problems.append(f"{image.where}: {same}; rename or remove one of them")
 
 
+def check_text(found: Sequence[LabelledImage], issues: DataIssues) -> None:
+    """InputError when no text is left that can be learnt; it says why."""
+    if all(instance.difficult for image in found for instance in image.instances):
+        ignored = sum(len(image.instances) for image in found)
+        why = [f"all {ignored} instances are ignored"] if ignored else []
+        reason = "; ".join(why + [f"{count} {kind}" for kind, count in issues.counts.items()]) or "nothing is labelled"
+        raise InputError(f"{issues.source}: has no text to learn: {reason}; correct the labels; nothing was written")
+
+
 def refuse_problems(job: Import) -> None:
     """InputError when there are any; they are printed if there are several."""
     if len(job.problems) == 1:
@@ -165,6 +174,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         lines = [write_split(images, aside, split, args.link, job) for split, images in splits.items()]
         refuse_problems(job)
+        check_text(found, job.issues)
         if out.exists():
             out.rmdir()
         aside.rename(out)
