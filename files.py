@@ -42,13 +42,12 @@ def read_bytes(path: Path | str, limit: int | None = MAX_LABEL_BYTES) -> bytes:
         InputError: it cannot be opened or read, or is larger.
     """
     with open_regular(path) as file:
+        if limit is not None and os.fstat(file.fileno()).st_size > limit:
+            raise InputError(f"{path}: is larger than {limit:,} bytes, which no such file is; replace or remove it")
         try:
-            data = file.read(-1 if limit is None else limit + 1)
+            return file.read()
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); copy the file again") from error
-    if limit is not None and len(data) > limit:
-        raise InputError(f"{path}: is larger than {limit:,} bytes, which no such file is; replace or remove it")
-    return data
 
 
 def read_text(path: Path | str, limit: int | None = MAX_LABEL_BYTES) -> str:

@@ -62,10 +62,16 @@ def _runs(text: str) -> list[int]:
     A character holds 5 bits of a number, lowest first, and one that says whether more follow. From the fourth
     on, what is written is the difference to the count before the last.
     """
-    codes = np.frombuffer(text.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
+    codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
     last = np.flatnonzero(codes & 32 == 0)  # of each number
     first = np.concatenate([[0], last + 1])[:-1]
-    if codes.min(initial=0) < 0 or codes.max(initial=0) > 63 or (last[-1:] + 1 != len(codes)).any() or not len(last):
+    if (
+        not text.isascii()
+        or codes.min(initial=0) < 0
+        or codes.max(initial=0) > 63
+        or (last[-1:] + 1 != len(codes)).any()
+        or not len(last)
+    ):
         return [-1]
     lengths = last - first + 1
     if lengths.max() > _MAX_CHARACTERS:

@@ -148,9 +148,10 @@ def _size(data: bytes) -> tuple[int, int] | None:
     if data.startswith(_JPEG_START):
         return _jpeg_size(data)
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return picture.size[::-1]
+            with Image.open(io.BytesIO(data)) as picture:
+                return picture.size[::-1]
     except Image.DecompressionBombError:
         return (1 << 14, 1 << 14)  # more than twice what Pillow warns of: at least so many
     except Exception:  # what is damaged makes the reader raise nearly anything

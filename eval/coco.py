@@ -168,7 +168,7 @@ def _read_results(path: Path, annotations: CocoAnnotations, variant: str) -> lis
         if flaw is not None:
             raise InputError(f"{where}: {flaw}; write the results again, or give their ground truth")
         if variant == "segm":
-            to_rle(entry["segmentation"], sizes[entry["image_id"]], where)  # for its checks
+            entry["segmentation"] = to_rle(entry["segmentation"], sizes[entry["image_id"]], where)
     return [{key: entry[key] for key in kept} for entry in content]
 
 

@@ -272,5 +272,9 @@ def _size(entry: Mapping, width: str, height: str) -> tuple[int, int] | None:
 
 
 def _require(path: Path, what: str) -> None:
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name that is too long
+        there = False
+    if not there:
         raise InputError(f"{what}: there is no file {path}; put it there, or name the images' folder with --images")
