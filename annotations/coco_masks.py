@@ -64,15 +64,10 @@ def _runs(text: str) -> list[int]:
     """
     codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
     last = np.flatnonzero(codes & 32 == 0)  # of each number
-    first = np.concatenate([[0], last + 1])[:-1]
-    if (
-        not text.isascii()
-        or codes.min(initial=0) < 0
-        or codes.max(initial=0) > 63
-        or (last[-1:] + 1 != len(codes)).any()
-        or not len(last)
-    ):
+    known = text.isascii() and codes.min(initial=0) >= 0 and codes.max(initial=0) < 64
+    if not known or not len(last) or last[-1] + 1 != len(codes):
         return [-1]
+    first = np.concatenate([[0], last[:-1] + 1])
     lengths = last - first + 1
     if lengths.max() > _MAX_CHARACTERS:
         return [-1]

@@ -49,7 +49,8 @@ class GroundTruthFormat:
         """Image id -> ground truth, sorted by name, from a folder or a zip.
 
         Raises:
-            InputError: nothing to read, or a file that cannot be read.
+            InputError: nothing to read, a file that cannot be read, or coordinates that cannot be meant: fractions of
+                an image, or, of most instances, corners out of order.
         """
         files = read_files(path, f"{self.benchmark} ground truth", FileNames(self.prefixes, tuple(self.parsers)))
         instances = {image_id: self._instances(raw, where) for image_id, (where, raw) in files.items()}
@@ -58,11 +59,12 @@ class GroundTruthFormat:
             raise InputError(f"{path}: all coordinates lie within 0..1, fractions of an image; write them in pixels")
         crossing = [instance.where for instance in everything if crosses(instance.polygon)]
         if crossing:
-            logger.warning(
-                "%s: %d of %d ground truths whose edges cross, first in %s; if their corners are listed row by row, "
-                "list them as one walks round",
-                *(path, len(crossing), len(everything), crossing[0]),
-            )
+            words = f"edges cross of {len(crossing)} of {len(everything)} ground truths, first in {crossing[0]}"
+            if 2 * len(crossing) > len(everything):
+                raise InputError(f"{path}: {words}; list corners in the order in which one walks round, not row by row")
+            logger.warning("%s: %s", path, words)
+        if everything and all(map(self.ignored, everything)):
+            logger.warning("%s: all %d ground truths are ignored: there is nothing to find", path, len(everything))
         return {image_id: self._ground_truth(found) for image_id, found in instances.items()}
 
     def _instances(self, raw: bytes, where: str) -> list[Instance]:

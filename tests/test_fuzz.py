@@ -11,27 +11,10 @@ from errors import InputError
 from tools import fuzz
 from tools.fuzz_inputs import Target, damaged, targets
 
-KINDS = [
-    "icdar2015",
-    "ctw1500",
-    "msra_td500",
-    "total_text",
-    "total_text_mat",
-    "synthtext_mat",
-    "synthtext_index",
-    "results_icdar2015",
-    "results_ctw1500",
-    "results_total_text",
-    "results_msra_td500",
-    "zip",
-    "coco",
-    "coco_results",
-    "coco_mask_results",
-    "labelme",
-    "coco_text",
-    "voc",
-    "image",
-]
+TEXT = ["icdar2015", "ctw1500", "msra_td500", "total_text", "total_text_mat", "synthtext_mat", "synthtext_index"]
+RESULTS = ["results_icdar2015", "results_ctw1500", "results_total_text", "results_msra_td500", "zip"]
+OTHERS = ["coco", "coco_results", "coco_mask_results", "labelme", "coco_text", "voc", "image"]
+KINDS = [*TEXT, *RESULTS, *OTHERS]
 INPUTS = 60
 
 

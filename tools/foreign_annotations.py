@@ -212,7 +212,8 @@ def _add_coco_text(instances: list[Instance], entry: Mapping, where: str, job: I
         if isinstance(parts, Mapping):
             job.issues.add("run-length masks replaced by their box and ignored", where)
             ignored = True
-        (x, y), (w, h) = _points(_get(entry, "bbox", list, where)[:4], f"{where}.bbox", least=2)
+        bbox = _get(entry, "bbox", list, where)
+        (x, y), (w, h) = _points(bbox[:4], f"{where}.bbox", least=2)[:2]
         parts = [[x, y, x + w, y, x + w, y + h, x, y + h]]
     elif not isinstance(parts[0], list):
         parts = [parts]

@@ -101,9 +101,8 @@ class SynthTextIndex:
         (box, word, name), (box_end, word_end, name_end) = self._ends[index : index + 2].tolist()
         boxes = self._boxes[box:box_end].astype(np.float32)  # a copy, to keep no view of the map
         words = self._words[word:word_end].tobytes().decode(errors="replace").split()
-        return IndexedImage(
-            self._names[name:name_end].tobytes().decode(errors="replace"), boxes, words or [""] * len(boxes)
-        )
+        path = self._names[name:name_end].tobytes().decode(errors="replace")
+        return IndexedImage(path, boxes, words or [""] * len(boxes))
 
 
 def open_index(path: Path, stamp: dict[str, Any]) -> SynthTextIndex | None:
