@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from eval.files import written_aside
 from files import open_regular
 
 VARIANTS = ("bbox", "segm")
+MAX_RESULTS = 10_000  # of an image
 
 _AREAS = ("all", "small", "medium", "large")  # small: under 32² px, large: over 96² px
 
@@ -160,6 +162,12 @@ def _read_results(path: Path, annotations: CocoAnnotations, variant: str) -> lis
     if not isinstance(content, list):
         raise InputError(f"{path}: is no list of results; give what the detector wrote")
     sizes = dict(zip(annotations.image_ids.tolist(), annotations.image_sizes.tolist()))
+    most = Counter(str(entry.get("image_id")) for entry in content if isinstance(entry, dict)).most_common(1)
+    if most and most[0][1] > MAX_RESULTS:
+        raise InputError(
+            f"{path}: has {most[0][1]:,} results of image {most[0][0][:20]}, more than {MAX_RESULTS:,}; keep the best: "
+            "100 of an image are scored"
+        )
     categories = set(annotations.category_ids)
     kept = ("image_id", "category_id", "score", "bbox" if variant == "bbox" else "segmentation")
     for i, entry in enumerate(content):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from icdar_files import QUAD, TRAIN, layout
 from matlab_files import mat_bytes, total_text_rows
 
 from annotations import ctw1500, icdar2015
@@ -21,28 +21,14 @@ from dataset.parsers.total_text import TotalText
 from errors import InputError
 from eval import PROTOCOLS, evaluate
 
-QUAD = "10,10,60,10,60,40,10,40"
 CORNERS = [(10, 10), (60, 10), (60, 40), (10, 40)]
 READING = "10,10,60,10,10,40,60,40"  # row by row
-TRAIN = {"type": "ICDAR2015", "split": "train", "img_size": 64, "short_size": 64, "kernel_scale": 0.5}
 
 
 def told(*lines: str) -> list[tuple[int, str, bool]]:
     """Corners, transcription and difficulty of each line of a file in ICDAR's style."""
     instances = icdar2015.parse("\n".join(lines), "f")
     return [(len(i.polygon), i.transcription, i.difficult) for i in instances]
-
-
-def layout(root: Path, labels: dict[str, str], part: str = "training") -> Path:
-    """Images (48, 96) and labels of ICDAR 2015."""
-    images = root / f"Challenge4/ch4_{part}_images"
-    folder = root / f"Challenge4/ch4_{part}_localization_transcription_gt"
-    for path in (images, folder):
-        path.mkdir(parents=True, exist_ok=True)
-    for stem, text in labels.items():
-        (images / f"{stem}.png").write_bytes(cv2.imencode(".png", np.full((48, 96, 3), 200, np.uint8))[1].tobytes())
-        (folder / f"gt_{stem}.txt").write_text(text)
-    return root
 
 
 # Forms of lines

@@ -20,7 +20,7 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from annotations import Instance, total_text
-from dataset.images import SUFFIXES
+from dataset.images import SUFFIXES, max_pixels
 from dataset.issues import DataIssues
 from engine import cli
 from errors import InputError
@@ -49,6 +49,8 @@ def stored_anew(image: LabelledImage, issues: DataIssues) -> Image.Image | None:
     """
     try:
         with Image.open(image.path) as picture:
+            if picture.width * picture.height > max_pixels():
+                raise OSError(f"has {picture.width}x{picture.height} pixels, more than {max_pixels():,}")
             if _must_turn(picture, image):
                 issues.add("images turned as their EXIF orientation says, and stored so", str(image.path))
                 return ImageOps.exif_transpose(picture)
