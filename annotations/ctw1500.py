@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from annotations.fields import is_number, numbered_lines, parse_numbers
+from annotations.fields import is_number, numbered_lines, parse_numbers, split_fields
 from annotations.instance import Instance
 
 POINTS = 14
@@ -41,7 +41,7 @@ def parse(text: str, where: str) -> list[Instance]:
     Raises:
         InputError: a line has too few fields, or one that is no number of pixels.
     """
-    lines = [(place, line.split(",")) for place, line in numbered_lines(text, where)]
+    lines = [(place, split_fields(line)) for place, line in numbered_lines(text, where)]
     counts = [_leading(fields) for _, fields in lines]
     texts = [any(map(str.strip, fields[count : count + 1])) for (_, fields), count in zip(lines, counts)]
     pairs = 2 * POINTS

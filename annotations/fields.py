@@ -36,6 +36,11 @@ def numbered_lines(text: str, where: str) -> list[tuple[str, str]]:
     return [(f"{where}, line {number}", line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
+def split_fields(line: str) -> list[str]:
+    """The fields between commas; what would be more than the numbers of MAX_CORNERS stays in the last one."""
+    return line.split(",", 2 * MAX_CORNERS + 1)
+
+
 def is_number(field: str) -> bool:
     """Whether a field is a decimal number, spaces around it allowed."""
     return _NUMBER.fullmatch(field) is not None

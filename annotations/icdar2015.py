@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from annotations.fields import is_number, numbered_lines, parse_numbers
+from annotations.fields import is_number, numbered_lines, parse_numbers, split_fields
 from annotations.instance import Instance
 
 _NUMBERS = 8
@@ -50,7 +50,7 @@ def parse(text: str, where: str) -> list[Instance]:
     Raises:
         InputError: a line has too few fields, or one that is no number of pixels.
     """
-    lines = [(place, line.split(",")) for place, line in numbered_lines(text, where)]
+    lines = [(place, split_fields(line)) for place, line in numbered_lines(text, where)]
     rests = [fields[_NUMBERS:] for _, fields in lines]
     if any(map(_is_polygon, (fields for _, fields in lines))):
         return [_instance(fields, max(_leading(fields) // 2 * 2, _NUMBERS), place) for place, fields in lines]

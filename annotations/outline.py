@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-_MAX_CORNERS = 200  # of what is looked at: pairs of edges are compared
+_MAX_CORNERS = 64  # of what is looked at: pairs of edges are compared
 
 
 def crosses(polygon: np.ndarray) -> bool:
-    """Whether two edges of a polygon (k, 2) cross, more than touch; of more than 200 corners nothing is said."""
+    """Whether two edges of a polygon (k, 2) cross, more than touch; of more than 64 corners nothing is said."""
     if not 4 <= len(polygon) <= _MAX_CORNERS:
         return False
     a, b = polygon, np.roll(polygon, -1, axis=0)

@@ -72,12 +72,16 @@ class ImageDataset(Dataset):
         Sizes are those in the headers of some of the images, evenly spread: a large set is not opened for it.
         """
         instances, ignored = self.instance_counts()
-        spread = np.unique(np.linspace(0, len(self) - 1, min(len(self), _HEADERS)).astype(int)).tolist()
-        sizes = [size for i in spread if (size := image_size(self.image_path(i)))]
+        sizes = list(self.some_sizes().values())
         (low_h, low_w), (high_h, high_w) = (list(map(side, zip(*sizes))) or [0, 0] for side in (min, max))
         pixels = f"{low_w}x{low_h}" if low_w == high_w and low_h == high_h else f"{low_w}x{low_h} to {high_w}x{high_h}"
         line = f"{len(self)} images of {pixels} pixels, {instances} instances, {ignored} of them ignored"
         return "; ".join([f"{self.issues.source}: {line}", *(f"{n} {kind}" for kind, n in self.found.items())])
+
+    def some_sizes(self) -> dict[int, tuple[int, int]]:
+        """(H, W) of some of the images, evenly spread, as their headers say; by index."""
+        spread = np.unique(np.linspace(0, len(self) - 1, min(len(self), _HEADERS)).astype(int)).tolist()
+        return {i: size for i in spread if (size := image_size(self.image_path(i)))}
 
     @abstractmethod
     def instance_counts(self) -> tuple[int, int]:

@@ -68,6 +68,7 @@ class TextTask(Task):
     def train_set(self, data: Mapping[str, Any], seed: int) -> TextDataset:
         dataset = build_dataset(data["train"], data["root"], training=True, seed=seed)
         logger.info(dataset.overview())
+        dataset.require_text()
         if dataset.transform.img_size == 32 and min(data.get("batch_size") or 1, len(dataset)) == 1:
             raise InputError(
                 "data.train.img_size=32 with one image a batch: the deepest maps are one pixel, of which batch "

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from annotations import Instance
-from annotations.fields import MAX_CORNERS, numbered_lines, parse_numbers
+from annotations.fields import numbered_lines, parse_numbers, split_fields
 from annotations.outline import are_fractions, crosses
 from errors import InputError
 from eval.files import FileNames, decode, read_files, write_folder, write_zip
@@ -119,7 +119,7 @@ class ResultFormat:
         expected = f"{self.benchmark} result: {pair} of {self.points or 'any number of'} points, no comma at the end"
         polygons = []
         for place, line in numbered_lines(text, where):
-            fields = line.split(",", 2 * MAX_CORNERS + 1)
+            fields = split_fields(line)
             if len(fields) % 2 or (self.points and len(fields) != 2 * self.points):
                 count = 2 * self.points if self.points else "an even number of"
                 raise InputError(f"{place}: {len(fields)} fields where {count} numbers are expected ({expected})")

@@ -18,6 +18,7 @@ from dataset import build_dataset
 from dataset.parsers.ctw1500 import CTW1500
 from dataset.parsers.icdar2015 import ICDAR2015
 from dataset.parsers.total_text import TotalText
+from engine.tasks import TASKS
 from errors import InputError
 from eval import PROTOCOLS, evaluate
 
@@ -139,12 +140,13 @@ def test_evaluation_changes_no_ground_truth_but_refuses_most_and_tells_some(tmp_
         ("", "2 images without text"),
         ("1,1,1,1,9,9,9,9,a\n", "2 polygons with < 3 distinct points"),
         ("1,1,1.2,1,1.2,1.9,1,1.9,a\n", "2 polygons smaller than a pixel"),
+        ("210,10,260,10,260,40,210,40,a\n", "all 2 instances of the 2 images looked at lie outside their image"),
     ],
 )
 def test_nothing_to_learn_is_refused_in_training_only(tmp_path, labels, said):
     root = layout(tmp_path, {"img_1": labels, "img_2": labels})
     with pytest.raises(InputError, match=rf"ICDAR2015 train, .*: has no text to learn: {said}"):
-        build_dataset(TRAIN, root, training=True)
+        TASKS["text"].train_set({"train": TRAIN, "root": str(root), "batch_size": 2}, seed=0)
     layout(tmp_path, {"img_1": labels}, "test")
     assert len(build_dataset({"type": "ICDAR2015", "split": "test"}, root, training=False)) == 1
 

@@ -33,6 +33,8 @@ class MSRATD500(FilePairParser):
         InputError: as TextParser.
     """
 
+    default_ignore_labels = ()
+
     def __init__(
         self, root: Path | str, split: str, hust: Path | str | None = None, difficult_as_text: bool = False
     ) -> None:
