@@ -22,11 +22,10 @@ _COLUMNS = 6  # a label, x, a label, y, transcription, orientation
 
 _EXPECTED = "x: [[..]], y: [[..]], ornt: [u'c'], transcriptions: [u'..']"
 _START = re.compile(r"\s*x\s*:")
-_ENTRY = re.compile(
-    r"\s*x\s*:\s*\[\[(?P<x>[^][]*)\]\]\s*,\s*y\s*:\s*\[\[(?P<y>[^][]*)\]\]\s*,"
-    r"\s*ornt\s*:\s*\[(?P<ornt>.*?)\]\s*,\s*transcriptions\s*:\s*\[(?P<text>.*)\]\s*",
-    re.DOTALL,
+_AXES = re.compile(
+    r"\s*x\s*:\s*\[\[(?P<x>[^][]*)\]\]\s*,\s*y\s*:\s*\[\[(?P<y>[^][]*)\]\]\s*,\s*ornt\s*:\s*\[", re.DOTALL
 )
+_BETWEEN = re.compile(r"\]\s*,\s*transcriptions\s*:\s*\[")  # one pattern for all would try this one's places in turn
 _QUOTED = re.compile(r"\s*[uU]?(?P<quote>['\"])(?P<inner>.*)(?P=quote)\s*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([\\'\"nrt]))")
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t"}
@@ -106,11 +105,14 @@ def parse_text(text: str, where: str) -> list[Instance]:
 
 
 def _entry(where: str, entry: str) -> Instance:
-    match = _ENTRY.fullmatch(entry)
-    if match is None:
+    axes = _AXES.match(entry)
+    between = _BETWEEN.search(entry, axes.end()) if axes else None
+    text = entry[between.end() :].rstrip() if between else ""
+    if not text.endswith("]"):
         raise InputError(f"{where}: is not like {_EXPECTED}; correct or remove the entry")
-    x, y = (_printed_numbers(match[axis], f"{where}, {axis}") for axis in ("x", "y"))
-    return Instance(_polygon(x, y, where), where, _unquote(match["text"]), _unquote(match["ornt"]))
+    x, y = (_printed_numbers(axes[axis], f"{where}, {axis}") for axis in ("x", "y"))
+    orientation = entry[axes.end() : between.start()]
+    return Instance(_polygon(x, y, where), where, _unquote(text[:-1]), _unquote(orientation))
 
 
 def _printed_numbers(array: str, where: str) -> np.ndarray:

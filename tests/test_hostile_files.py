@@ -57,6 +57,14 @@ def test_an_entry_of_many_lines_is_put_together_once():
         total_text.parse_text(text, "f")
 
 
+def test_an_entry_that_could_be_divided_in_many_ways():
+    begun = "x: [[1 9 9]], y: [[1 1 9]], ornt: [u'c'], transcriptions: [u'a'"
+    with pytest.raises(InputError, match="is not like x"):
+        total_text.parse_text(begun + "\n, ornt: [u'c'], transcriptions: [u'a'" * 9_000, "f")
+    [instance] = total_text.parse_text(f"{begun}], transcriptions: [b]", "f")
+    assert instance.transcription == "u'a'], transcriptions: [b"
+
+
 def test_a_zip_bomb(tmp_path, memory):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("res_1.txt", "w") as file:

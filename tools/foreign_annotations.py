@@ -70,7 +70,7 @@ class Import:
         try:
             yield
         except InputError as error:
-            self.problems.append(str(error))
+            self.problems.append(" ".join(str(error).splitlines()))  # a file name may hold more than one
 
     def add(self, to: list[Instance], points: np.ndarray, where: str, text: str, ignored: bool) -> None:
         """Appends an instance, unless its polygon encloses nothing, which is counted."""
