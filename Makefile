@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: setup demo demo-multineck test test-slow bench study quality format clean
+.PHONY: setup demo demo-multineck test test-slow fuzz bench study quality format clean
 
 setup: $(VENV)/runtime.stamp $(VENV)/compiled.stamp  ## what training and testing need
 
@@ -20,6 +20,9 @@ test: setup $(VENV)/dev.stamp quality  ## everything CI runs
 
 test-slow: setup $(VENV)/dev.stamp  ## the tests that take minutes
 	$(RUN) -m pytest -q -m slow
+
+fuzz: setup  ## 100,000 damaged files to every reader; nothing may be worse than an error of one line
+	$(RUN) tools/fuzz.py --count 100000
 
 bench: setup $(VENV)/dev.stamp  ## times everything beside a literal twin; the twins need what the tests need
 	$(RUN) benchmarks/run.py

@@ -9,6 +9,7 @@ parsed and kept in flat arrays, which worker processes share, instead of in mill
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from array import array
@@ -23,6 +24,7 @@ import numpy as np
 
 from annotations.fields import MAX_COORDINATE
 from errors import InputError
+from files import open_regular
 
 _TABLES = ("images", "annotations", "categories")
 
@@ -34,7 +36,7 @@ class CocoAnnotations:
     Attributes:
         path: the file.
         image_ids: (m,) int64, all different.
-        file_names: m names, relative to the folder of the images.
+        file_names: m names, relative to the folder of the images, with slashes; those of Windows are turned.
         image_sizes: (m, 2) int64, height and width in pixels.
         category_ids: C ids, ascending, usually with gaps.
         classes: C names in the order of `category_ids`, all different.
@@ -88,12 +90,15 @@ def read_coco(path: Path | str, with_masks: bool = False) -> CocoAnnotations:
     boxes = annotations.column("bbox", is_box, "x, y, width and height in pixels")
     box_array = np.array(boxes, np.float64).reshape(-1, 4)
     areas = annotations.column("area", lambda v: v is None or is_number(v), "a number of pixels")
+    for i, (area, (_, _, w, h)) in enumerate(zip(areas, boxes)):
+        if area is not None and area < 0 <= min(w, h):  # of a box inside out, which is none, it may be anything
+            annotations.refuse(i, "area", area, "a number of pixels that is not negative")
     crowd = annotations.column("iscrowd", lambda v: v in (None, 0, 1), "0 or 1")
     index = annotations.look_up("image_id", positions, "images")
     return CocoAnnotations(
         path,
         image_ids=np.array(image_ids, np.int64),
-        file_names=images.column("file_name", _is_name, "a file name"),
+        file_names=[name.replace("\\", "/") for name in images.column("file_name", _is_name, "a file name")],
         image_sizes=np.array(sizes, np.int64).T.reshape(-1, 2),
         category_ids=tuple(labels),
         classes=tuple(name for _, name in by_id),
@@ -144,6 +149,7 @@ class Segmentations:
 class _Annotation(NamedTuple):
     """What is kept of an annotation while the file is parsed; None for what it lacks."""
 
+    id: Any
     image_id: Any
     category_id: Any
     bbox: Any
@@ -200,21 +206,25 @@ class _Table:
 
 def _load(path: Path, with_masks: bool) -> dict[str, Any]:
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
             content = json.load(file, object_hook=partial(_compact, with_masks))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); check the path and rights") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no JSON text ({error}); copy or write the file again") from error
     for table in _TABLES:
         if not isinstance(content, dict) or not isinstance(content.get(table), list):
             raise InputError(f"{path}: has no list `{table}`; give an instances file in COCO format")
+    rows = content["annotations"]
+    content["annotations"] = [_kept(with_masks, row) if isinstance(row, dict) else row for row in rows]
     return content
 
 
 def _compact(with_masks: bool, entry: dict[str, Any]) -> dict[str, Any] | _Annotation:
-    if "image_id" not in entry:
-        return entry
+    """An annotation compacted as soon as it is parsed; images and categories may have the field `image_id`, too."""
+    other = "image_id" not in entry or "file_name" in entry or "name" in entry
+    return entry if other else _kept(with_masks, entry)
+
+
+def _kept(with_masks: bool, entry: dict[str, Any]) -> _Annotation:
     kept = _Annotation(*(entry.get(key) for key in _Annotation._fields))
     return kept._replace(segmentation=_packed(kept.segmentation) if with_masks else None)
 

@@ -12,6 +12,10 @@ from faster_coco_eval.core import mask as mask_codec
 
 from errors import InputError
 
+MAX_PERIMETER = 2_000_000  # pixels; the codec keeps ten numbers for each
+
+_MAX_CHARACTERS = 8  # of a number: 2^40 pixels
+
 
 def to_rle(segmentation: list[list[float]] | dict[str, Any], size: tuple[int, int], where: str) -> dict[str, Any]:
     """The string form of a mask's encoding, as COCO's own tools rasterise it.
@@ -23,15 +27,18 @@ def to_rle(segmentation: list[list[float]] | dict[str, Any], size: tuple[int, in
         where: file and position, for messages.
 
     Raises:
-        InputError: an encoding that does not count H·W pixels: the codec would never come back from comparing it.
+        InputError: an encoding that does not count H·W pixels: the codec would never come back from comparing it;
+            or outlines longer than MAX_PERIMETER.
     """
     if isinstance(segmentation, list):
+        if sum(map(_perimeter, segmentation)) > MAX_PERIMETER:
+            raise InputError(f"{where}: outlines of more than {MAX_PERIMETER:,} pixels; correct or remove the entry")
         return mask_codec.merge(mask_codec.frPyObjects(segmentation, *size))
     counts = segmentation["counts"]
     runs = counts if isinstance(counts, list) else _runs(counts)
     pixels = sum(runs) if all(type(run) is int and run >= 0 for run in runs) else -1
     if pixels != size[0] * size[1]:
-        counted = f"{pixels} pixels" if pixels >= 0 else "something else than pixels"
+        counted = f"{pixels} pixels" if 0 <= pixels < 10**12 else "something else than pixels"
         raise InputError(
             f"{where}: segmentation.counts counts {counted} where the image has {size[0]}x{size[1]}; "
             "correct or remove the entry"
@@ -44,20 +51,27 @@ def rasterise(segmentation: list[list[float]] | dict[str, Any], size: tuple[int,
     return mask_codec.decode(to_rle(segmentation, size, where))
 
 
+def _perimeter(ring: list[float]) -> float:
+    corners = np.reshape(ring, (-1, 2))
+    return float(np.abs(corners - np.roll(corners, -1, axis=0)).max(axis=1).sum())
+
+
 def _runs(text: str) -> list[int]:
     """The counts of the string form; negative ones where it is damaged.
 
     A character holds 5 bits of a number, lowest first, and one that says whether more follow. From the fourth
     on, what is written is the difference to the count before the last.
     """
-    runs: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            value -= (bits & 16) << (shift - 4)
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    return [*runs, -1] if shift else runs
+    codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
+    last = np.flatnonzero(codes & 32 == 0)  # of each number
+    known = text.isascii() and codes.min(initial=0) >= 0 and codes.max(initial=0) < 64
+    if not known or not len(last) or last[-1] + 1 != len(codes):
+        return [-1]
+    first = np.concatenate([[0], last[:-1] + 1])
+    lengths = last - first + 1
+    if lengths.max() > _MAX_CHARACTERS:
+        return [-1]
+    shifts = 5 * (np.arange(len(codes)) - np.repeat(first, lengths))
+    runs = np.add.reduceat((codes & 31) << shifts, first) - ((codes[last] & 16) << (5 * (lengths - 1) + 1))
+    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
+    return runs.tolist()

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from annotations.fields import is_number, numbered_lines, parse_numbers
+from annotations.fields import is_number, numbered_lines, parse_numbers, split_fields
 from annotations.instance import Instance
 
 POINTS = 14
 _BOX = 4
+_QUAD = 8  # numbers
+_MARGIN = 5.0  # pixels by which published points leave their box
 
 
 def parse(text: str, where: str) -> list[Instance]:
-    """The instances of one label file, one a line, in either of two forms.
+    """The instances of one label file, one a line, in one of these forms; all lines of a file have the same.
 
     *Published*: 32 numbers, xmin,ymin,xmax,ymax and 14 x,y pairs relative to (xmin, ymin); further fields are
     passed over. There is no transcription and no ignore flag.
@@ -24,7 +26,12 @@ def parse(text: str, where: str) -> list[Instance]:
     commas. The copies of the data set made for text spotting have this form; they write `####` before the
     transcription (taken off here), and `###` as the transcription of an instance to ignore.
 
-    A file is in the absolute form if any of its lines has 28 numbers followed by a field that is no number.
+    *Absolute behind the box*: 32 numbers as in the published form, but the pairs lie in the box that the first
+    four give, where as offsets they would leave it, in every line.
+
+    *Polygons*: another even number of numbers, x,y pairs in image coordinates, and then the transcription.
+
+    A file is in an absolute form if any of its lines has that many numbers followed by a field that is no number.
     The whole file is then read so, since some transcriptions are numbers themselves.
 
     Args:
@@ -34,28 +41,49 @@ def parse(text: str, where: str) -> list[Instance]:
     Raises:
         InputError: a line has too few fields, or one that is no number of pixels.
     """
-    lines = [(place, line.split(",")) for place, line in numbered_lines(text, where)]
-    if any(_has_transcription(fields) for _, fields in lines):
-        return [Instance(_absolute_points(f, place), place, _transcription(f)) for place, f in lines]
+    lines = [(place, split_fields(line)) for place, line in numbered_lines(text, where)]
+    counts = [_leading(fields) for _, fields in lines]
+    texts = [any(map(str.strip, fields[count : count + 1])) for (_, fields), count in zip(lines, counts)]
+    pairs = 2 * POINTS
+    if any(count == pairs and has_text for count, has_text in zip(counts, texts)):
+        return [_absolute(fields, pairs, place) for place, fields in lines]
+    published = lines and min(counts) >= _BOX + pairs
+    boxes = [np.array(fields[: _BOX + pairs], float) for _, fields in lines] if published else []
+    if published and not all(map(_offsets_fit, boxes)) and all(map(_points_fit, boxes)):
+        return [Instance(_numbers(fields, place)[_BOX:].reshape(POINTS, 2), place) for place, fields in lines]
+    uneven = published and not all(map(_offsets_fit, boxes))
+    if any(texts) and min(counts) >= _QUAD and (uneven or not published):
+        return [_absolute(fields, count // 2 * 2, place) for (place, fields), count in zip(lines, counts)]
     return [Instance(_offset_points(fields, place), place) for place, fields in lines]
 
 
-def _has_transcription(fields: list[str]) -> bool:
-    """28 numbers, then something that is neither a number nor empty."""
-    coordinates, rest = fields[: 2 * POINTS], fields[2 * POINTS : 2 * POINTS + 1]
-    is_text = bool(rest) and bool(rest[0].strip()) and not is_number(rest[0])
-    return is_text and all(map(is_number, coordinates))
+def _leading(fields: list[str]) -> int:
+    """How many fields are numbers, from the first on."""
+    return next((i for i, field in enumerate(fields) if not is_number(field)), len(fields))
 
 
-def _transcription(fields: list[str]) -> str:
-    return ",".join(fields[2 * POINTS :]).strip().removeprefix("####")
+def _offsets_fit(values: np.ndarray) -> bool:
+    """Whether the pairs, as offsets from the corner of the box, stay in it, roughly."""
+    (low, high), points = values[:_BOX].reshape(2, 2), values[_BOX:].reshape(-1, 2)
+    margin = _MARGIN + (high - low).max() / 4
+    return bool(((points >= -margin) & (points <= high - low + margin)).all())
+
+
+def _points_fit(values: np.ndarray) -> bool:
+    """Whether the pairs themselves lie in the box, roughly."""
+    return _offsets_fit(np.concatenate([values[:_BOX], (values[_BOX:].reshape(-1, 2) - values[:2]).ravel()]))
+
+
+def _numbers(fields: list[str], where: str) -> np.ndarray:
+    expected = "xmin,ymin,xmax,ymax and 14 x,y pairs relative to (xmin, ymin)"
+    return parse_numbers(fields, _BOX + 2 * POINTS, expected, where)
 
 
 def _offset_points(fields: list[str], where: str) -> np.ndarray:
-    expected = "xmin,ymin,xmax,ymax and 14 x,y pairs relative to (xmin, ymin)"
-    values = parse_numbers(fields, _BOX + 2 * POINTS, expected, where)
+    values = _numbers(fields, where)
     return values[_BOX:].reshape(POINTS, 2) + values[:2]
 
 
-def _absolute_points(fields: list[str], where: str) -> np.ndarray:
-    return parse_numbers(fields, 2 * POINTS, "14 x,y pairs and a transcription", where).reshape(POINTS, 2)
+def _absolute(fields: list[str], count: int, where: str) -> Instance:
+    points = parse_numbers(fields, count, f"{count // 2} x,y pairs and a transcription", where).reshape(-1, 2)
+    return Instance(points, where, ",".join(fields[count:]).strip().removeprefix("####"))

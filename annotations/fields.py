@@ -12,9 +12,12 @@ import numpy as np
 from errors import InputError
 
 MAX_COORDINATE = 1e6  # pixels; anything larger is a damaged number, and would overflow the rasteriser
+MAX_LINES = 10_000  # of the labels or results of one image
+MAX_CORNERS = 5_000  # of one polygon
 
-_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
 _FOREIGN = re.compile(r"[^-+.\deE\s]", re.ASCII)  # in no number, though float() takes some: "_", "inf", other digits
+_SHOWN = 60  # characters of a wrong field
 _LINE_END = re.compile(r"\r\n?|\n")
 
 
@@ -23,9 +26,19 @@ def numbered_lines(text: str, where: str) -> list[tuple[str, str]]:
 
     Lines end in LF, CRLF or CR and nothing else: a transcription may hold any other separator Unicode has. A
     byte-order mark is passed over.
+
+    Raises:
+        InputError: more than MAX_LINES.
     """
     lines = _LINE_END.split(text.removeprefix("\ufeff"))
+    if len(lines) > MAX_LINES + 1:
+        raise InputError(f"{where}: has {len(lines):,} lines, more than the {MAX_LINES:,} of an image; remove some")
     return [(f"{where}, line {number}", line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def split_fields(line: str) -> list[str]:
+    """The fields between commas; what would be more than the numbers of MAX_CORNERS stays in the last one."""
+    return line.split(",", 2 * MAX_CORNERS + 1)
 
 
 def is_number(field: str) -> bool:
@@ -48,11 +61,14 @@ def parse_numbers(fields: Sequence[str], count: int, expected: str, where: str) 
     remedy = "correct or remove the line"
     if len(fields) < count:
         raise InputError(f"{where}: {len(fields)} fields where {count} numbers are expected ({expected}); {remedy}")
+    if count > 2 * MAX_CORNERS:
+        raise InputError(f"{where}: has {count:,} numbers, more than {MAX_CORNERS:,} corners; {remedy}")
     numbers = _floats(fields[:count])
     fits = np.abs(numbers) <= MAX_COORDINATE  # false for NaN
     if not fits.all():
         wrong = int(fits.argmin())
         field = fields[wrong].strip()
+        field = field if len(field) <= _SHOWN else field[:_SHOWN] + "..."
         raise InputError(f"{where}: field {wrong + 1} is {field!r}, not a number of pixels ({expected}); {remedy}")
     return numbers
 

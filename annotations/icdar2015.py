@@ -1,22 +1,47 @@
-"""ICDAR 2015 incidental scene text: one quadrilateral a word.
+"""ICDAR 2015 incidental scene text: one quadrilateral a word; and the lists of other data sets in its style.
 
-Published with "ICDAR 2015 Competition on Robust Reading", Karatzas et al., 2015, challenge 4.
+Published with "ICDAR 2015 Competition on Robust Reading", Karatzas et al., 2015.
 """
 
 from __future__ import annotations
 
-from annotations.fields import numbered_lines, parse_numbers
+from collections.abc import Sequence
+
+import numpy as np
+
+from annotations.fields import is_number, numbered_lines, parse_numbers, split_fields
 from annotations.instance import Instance
 
 _NUMBERS = 8
+_POLYGON = 12  # numbers: six corners
 _EXPECTED = "x1,y1,x2,y2,x3,y3,x4,y4,transcription"
+_SCRIPTS = {
+    "Arabic",
+    "Bangla",
+    "Bengali",
+    "Chinese",
+    "Hindi",
+    "Japanese",
+    "Korean",
+    "Latin",
+    "Mixed",
+    "None",
+    "Symbols",
+}
 
 
 def parse(text: str, where: str) -> list[Instance]:
-    """The instances of one file, one `x1,y1,...,x4,y4,transcription` a line.
+    """The instances of one file, one a line, in one of four forms.
 
-    The transcription may hold commas and quotes, and may be missing; `###` stands for text that is not to be
-    read.
+    *ICDAR 2015*: `x1,y1,...,x4,y4,transcription`. The transcription may hold commas and quotes, and may be missing;
+    `###` stands for text that is not to be read, `"###"` is taken for it.
+
+    *MLT*: a script, such as `Latin`, stands before the transcription; so in every line of the file.
+
+    *RCTW-17*: `0` or `1`, for difficult text, stands before the transcription, which is in quotes; so in every line.
+
+    *Polygons*: x,y pairs of any number of corners, then the transcription. A file has this form if a line of it
+    begins with 12 numbers or more that are corners close to each other, which a transcription like `1,000` is not.
 
     Args:
         text: content of the file, with or without byte-order mark, any line ends.
@@ -25,9 +50,40 @@ def parse(text: str, where: str) -> list[Instance]:
     Raises:
         InputError: a line has too few fields, or one that is no number of pixels.
     """
-    instances = []
-    for place, line in numbered_lines(text, where):
-        fields = line.split(",", _NUMBERS)
-        polygon = parse_numbers(fields, _NUMBERS, _EXPECTED, place).reshape(-1, 2)
-        instances.append(Instance(polygon, place, "".join(fields[_NUMBERS:]).strip()))
-    return instances
+    lines = [(place, split_fields(line)) for place, line in numbered_lines(text, where)]
+    rests = [fields[_NUMBERS:] for _, fields in lines]
+    if any(map(_is_polygon, (fields for _, fields in lines))):
+        return [_instance(fields, max(_leading(fields) // 2 * 2, _NUMBERS), place) for place, fields in lines]
+    if all(len(rest) > 1 and rest[0].strip() in _SCRIPTS for rest in rests):
+        return [_instance(fields, _NUMBERS, place, skipped=1) for place, fields in lines]
+    if all(map(_has_flag, rests)):
+        instances = [_instance(fields, _NUMBERS, place, skipped=1) for place, fields in lines]
+        difficult = [rest[0].strip() == "1" for rest in rests]
+        return [i._replace(transcription=i.transcription.strip('"'), difficult=d) for i, d in zip(instances, difficult)]
+    return [_instance(fields, _NUMBERS, place) for place, fields in lines]
+
+
+def _instance(fields: Sequence[str], numbers: int, where: str, skipped: int = 0) -> Instance:
+    polygon = parse_numbers(fields, numbers, _EXPECTED, where).reshape(-1, 2)
+    transcription = ",".join(fields[numbers + skipped :]).strip()
+    return Instance(polygon, where, "###" if transcription == '"###"' else transcription)
+
+
+def _leading(fields: Sequence[str]) -> int:
+    """How many fields are numbers, from the first on."""
+    return next((i for i, field in enumerate(fields) if not is_number(field)), len(fields))
+
+
+def _is_polygon(fields: Sequence[str]) -> bool:
+    count = _leading(fields) // 2 * 2
+    if count < _POLYGON:
+        return False
+    corners = np.array(fields[:count], float).reshape(-1, 2)
+    low, high = corners[:4].min(axis=0), corners[:4].max(axis=0)
+    margin = 2 * (high - low).max()
+    return bool(((corners >= low - margin) & (corners <= high + margin)).all())
+
+
+def _has_flag(rest: Sequence[str]) -> bool:
+    quoted = ",".join(rest[1:]).strip()
+    return len(quoted) > 1 and quoted[0] == quoted[-1] == '"' and rest[0].strip() in ("0", "1")

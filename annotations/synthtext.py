@@ -14,8 +14,10 @@ import numpy as np
 from annotations.fields import MAX_COORDINATE
 from annotations.matlab import cell_text, load_variables
 from errors import InputError
+from files import read_bytes
 
 _VARIABLES = ("imnames", "wordBB", "txt")
+_UNPACKED, _RATIO = 64 << 20, 20  # bytes that a variable may unpack to, and how many more for each byte of the file
 
 
 class SynthTextImage(NamedTuple):
@@ -40,7 +42,8 @@ def read_mat(path: Path) -> Iterator[SynthTextImage]:
     Raises:
         InputError: not such a file, or an entry whose boxes are no 2 x 4 x n numbers of pixels.
     """
-    variables = load_variables(path, _VARIABLES, str(path))
+    data = read_bytes(path, limit=None)
+    variables = load_variables(data, _VARIABLES, str(path), _UNPACKED + _RATIO * len(data))
     missing = [name for name in _VARIABLES if name not in variables]
     if missing:
         raise InputError(f"{path}: has no variable {missing[0]}; restore the file from the data set")
@@ -50,7 +53,7 @@ def read_mat(path: Path) -> Iterator[SynthTextImage]:
         raise InputError(f"{path}: holds {counts}, which must be as many; restore the file from the data set")
     for number, (name, box, text) in enumerate(zip(names, boxes, texts), 1):
         where = f"{path}, entry {number}"
-        yield SynthTextImage(cell_text(name), _corners(box, where), cell_text(text).split(), where)
+        yield SynthTextImage(cell_text(name).replace("\\", "/"), _corners(box, where), cell_text(text).split(), where)
 
 
 def _corners(box: np.ndarray, where: str) -> np.ndarray:

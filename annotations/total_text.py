@@ -6,7 +6,6 @@ Published with "Total-Text: A Comprehensive Dataset for Scene Text Detection and
 
 from __future__ import annotations
 
-import io
 import re
 import sys
 from collections.abc import Iterable
@@ -23,11 +22,10 @@ _COLUMNS = 6  # a label, x, a label, y, transcription, orientation
 
 _EXPECTED = "x: [[..]], y: [[..]], ornt: [u'c'], transcriptions: [u'..']"
 _START = re.compile(r"\s*x\s*:")
-_ENTRY = re.compile(
-    r"\s*x\s*:\s*\[\[(?P<x>[^][]*)\]\]\s*,\s*y\s*:\s*\[\[(?P<y>[^][]*)\]\]\s*,"
-    r"\s*ornt\s*:\s*\[(?P<ornt>.*?)\]\s*,\s*transcriptions\s*:\s*\[(?P<text>.*)\]\s*",
-    re.DOTALL,
+_AXES = re.compile(
+    r"\s*x\s*:\s*\[\[(?P<x>[^][]*)\]\]\s*,\s*y\s*:\s*\[\[(?P<y>[^][]*)\]\]\s*,\s*ornt\s*:\s*\[", re.DOTALL
 )
+_BETWEEN = re.compile(r"\]\s*,\s*transcriptions\s*:\s*\[")  # one pattern for all would try this one's places in turn
 _QUOTED = re.compile(r"\s*[uU]?(?P<quote>['\"])(?P<inner>.*)(?P=quote)\s*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([\\'\"nrt]))")
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t"}
@@ -46,7 +44,7 @@ def parse_mat(data: bytes, where: str) -> list[Instance]:
     Raises:
         InputError: no MATLAB file, none of the two variables, or a row that is not as described.
     """
-    variables = load_variables(io.BytesIO(data), _VARIABLES, where)
+    variables = load_variables(data, _VARIABLES, where)
     name = next(iter(variables), None)
     if name is None:
         raise InputError(f"{where}: has no variable {' or '.join(_VARIABLES)}; restore the file from the data set")
@@ -97,22 +95,24 @@ def parse_text(text: str, where: str) -> list[Instance]:
     Raises:
         InputError: an entry is not as described, or has a coordinate that is no number of pixels.
     """
-    entries: list[tuple[str, str]] = []
+    entries: list[tuple[str, list[str]]] = []
     for place, line in numbered_lines(text, where):
         if _START.match(line) or not entries:
-            entries.append((place, line))
+            entries.append((place, [line]))
         else:
-            first_place, begun = entries[-1]
-            entries[-1] = first_place, f"{begun}\n{line}"
-    return [_entry(place, entry) for place, entry in entries]
+            entries[-1][1].append(line)
+    return [_entry(place, "\n".join(lines)) for place, lines in entries]
 
 
 def _entry(where: str, entry: str) -> Instance:
-    match = _ENTRY.fullmatch(entry)
-    if match is None:
+    axes = _AXES.match(entry)
+    between = _BETWEEN.search(entry, axes.end()) if axes else None
+    text = entry[between.end() :].rstrip() if between else ""
+    if not text.endswith("]"):
         raise InputError(f"{where}: is not like {_EXPECTED}; correct or remove the entry")
-    x, y = (_printed_numbers(match[axis], f"{where}, {axis}") for axis in ("x", "y"))
-    return Instance(_polygon(x, y, where), where, _unquote(match["text"]), _unquote(match["ornt"]))
+    x, y = (_printed_numbers(axes[axis], f"{where}, {axis}") for axis in ("x", "y"))
+    orientation = entry[axes.end() : between.start()]
+    return Instance(_polygon(x, y, where), where, _unquote(text[:-1]), _unquote(orientation))
 
 
 def _printed_numbers(array: str, where: str) -> np.ndarray:

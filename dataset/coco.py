@@ -22,7 +22,9 @@ from errors import InputError
 
 CLIPPED = "boxes that reach out of their image by a pixel or more clipped"
 EMPTY = "boxes without area inside their image left out"
+THIN = "boxes thinner than a hundredth of a pixel, once resized, left out"
 MISSING = "missing images left out"
+MIN_SIDE = 0.01  # pixels
 
 
 class CocoDataset(ImageDataset):
@@ -65,7 +67,7 @@ class CocoDataset(ImageDataset):
         self.classes, self.category_ids = self._annotations.classes, self._annotations.category_ids
         source = f"COCO {self.ground_truth.name}"
         issues = DataIssues(source)
-        self._boxes, kept = _usable_boxes(self._annotations, issues)
+        self._boxes, kept = _usable_boxes(self._annotations, transform, issues)
         of_image = self._annotations.image_index[kept]
         counts = np.bincount(of_image, minlength=len(self._annotations.image_ids))
         self._by_image, self._first = kept[np.argsort(of_image, kind="stable")], np.cumsum([0, *counts])
@@ -75,8 +77,15 @@ class CocoDataset(ImageDataset):
         issues.log()
         if not len(self._images) or (transform.training and not counts[present].any()):
             lacks = "no box to train on" if transform.training else "no image"
-            raise InputError(f"{self.ground_truth}: has {lacks}; give another file, field annotations")
-        super().__init__(transform, seed, SampleIssues(source, len(self), (UNREADABLE,)))
+            why = "".join(f"; {count} {kind}" for kind, count in issues.counts.items())
+            raise InputError(f"{self.ground_truth}: has {lacks}{why}; give another file, field annotations")
+        super().__init__(transform, seed, SampleIssues(source, len(self), (UNREADABLE,)), issues.counts)
+
+    def instance_counts(self) -> tuple[int, int]:
+        image_index = self._annotations.image_index[self._annotations.crowd]
+        boxes = sum(int(self._first[i + 1] - self._first[i]) for i in self._images)
+        crowds = int(np.isin(image_index, self._images).sum())
+        return boxes + crowds, crowds
 
     def __len__(self) -> int:
         return len(self._images)
@@ -123,17 +132,32 @@ class CocoDataset(ImageDataset):
         return masks
 
 
-def _usable_boxes(annotations: CocoAnnotations, issues: DataIssues) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (n, 4) float32 x1, y1, x2, y2 clipped to their image, and which of them to learn, ascending."""
+def _usable_boxes(
+    annotations: CocoAnnotations, transform: DetectionTrainTransform | DetectionTestTransform, issues: DataIssues
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (n, 4) float32 x1, y1, x2, y2 clipped to their image, and which of them to learn, ascending.
+
+    What counts is what the network gets: a box that is thinner than MIN_SIDE once its image is resized may have no
+    width at all after the flip, which rounds.
+    """
+    sizes = annotations.image_sizes[annotations.image_index]  # (n, 2)
     corners = np.concatenate([annotations.boxes[:, :2], annotations.boxes[:, :2] + annotations.boxes[:, 2:]], axis=1)
-    clipped = np.clip(corners, 0, annotations.image_sizes[annotations.image_index][:, [1, 0, 1, 0]])
+    clipped = np.clip(corners, 0, sizes[:, [1, 0, 1, 0]])
     boxes = clipped.astype(np.float32)
     has_area = (annotations.boxes[:, 2:] > 0).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    factors = transform.smallest_factor(annotations.image_sizes)[annotations.image_index]
+    visible = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) * factors >= MIN_SIDE
+    fractions = (np.abs(annotations.boxes) <= 1).all(axis=1)
     reaches_out = (np.abs(clipped - corners) >= 1).any(axis=1)
-    for kind, met in ((EMPTY, ~has_area), (CLIPPED, has_area & reaches_out)):
-        for i in np.flatnonzero(met & ~annotations.crowd):
+    learnt = ~annotations.crowd
+    if learnt.any() and fractions[learnt].all() and (annotations.boxes[learnt] % 1).any():
+        raise InputError(
+            f"{annotations.path}: all boxes lie within 0..1, as fractions of the image's sides do; write bbox in pixels"
+        )
+    for kind, met in ((EMPTY, ~has_area), (THIN, has_area & ~visible), (CLIPPED, has_area & visible & reaches_out)):
+        for i in np.flatnonzero(met & learnt):
             issues.add(kind, annotations.where(i))
-    return boxes, np.flatnonzero(has_area & ~annotations.crowd)
+    return boxes, np.flatnonzero(has_area & visible & learnt)
 
 
 def _present(annotations: CocoAnnotations, folder: Path, training: bool, issues: DataIssues) -> np.ndarray:

@@ -44,6 +44,10 @@ class DetectionTrainTransform:
             raise InputError(f"data.train.flip is {flip!r}; give a probability, 0 to 1")
         self.flip = flip
 
+    def smallest_factor(self, sizes: np.ndarray) -> np.ndarray:
+        """(n,) the least by which images of `sizes` (n, 2) are scaled."""
+        return _factors(sizes, min(self.short_sides), self.long_side)
+
     def __call__(self, image: np.ndarray, record: DetectionRecord, rng: np.random.Generator) -> DetectionSample:
         """Augments an image (H, W, 3) uint8; all randomness comes from `rng`."""
         short_side = self.short_sides[rng.integers(len(self.short_sides))]
@@ -65,6 +69,10 @@ class DetectionTestTransform:
         self.short_side = _checked_side("test.short_side", short_side)
         self.long_side = _checked_side("test.long_side", long_side)
 
+    def smallest_factor(self, sizes: np.ndarray) -> np.ndarray:
+        """As in training."""
+        return _factors(sizes, self.short_side, self.long_side)
+
     def __call__(self, image: np.ndarray, record: DetectionRecord, rng: np.random.Generator) -> DetectionSample:
         """Resizes an image (H, W, 3) uint8; `rng` is not used."""
         return _sample(image, record, resized_size(image.shape[:2], self.short_side, self.long_side), flip=False)
@@ -74,6 +82,10 @@ def resized_size(size: tuple[int, int], short_side: int, long_side: int) -> tupl
     """Scales (H, W) so that the shorter side is `short_side`, or the longer one `long_side` if that is smaller."""
     factor = min(short_side / min(size), long_side / max(size))
     return tuple(max(int(side * factor + 0.5), 1) for side in size)
+
+
+def _factors(sizes: np.ndarray, short_side: int, long_side: int) -> np.ndarray:
+    return np.minimum(short_side / sizes.min(axis=1, initial=1 << 30), long_side / sizes.max(axis=1, initial=1))
 
 
 def collate_detection(samples: Sequence[DetectionSample]) -> DetectionBatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from torch.utils.data import Dataset, get_worker_info
 
-from dataset.images import UnreadableImage
+from dataset.images import UnreadableImage, image_size
 from dataset.issues import SampleIssues
 from errors import InputError
 
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable images replaced by the next one"
 MAX_UNREADABLE = 0.01  # of the images of a training split
+
+_HEADERS = 50  # images that are looked at for their sizes
 
 
 class ImageDataset(Dataset):
@@ -37,13 +39,16 @@ class ImageDataset(Dataset):
             says what for.
         seed: of the augmentation, >= 0.
         issues: counts at least UNREADABLE.
+        found: kind -> count of what was left out or changed when the annotations were read.
 
     Raises:
         InputError: (UnreadableImage among them) as described.
     """
 
-    def __init__(self, transform: Callable[..., Any], seed: int, issues: SampleIssues) -> None:
-        self.transform, self.seed, self.issues = transform, seed, issues
+    def __init__(
+        self, transform: Callable[..., Any], seed: int, issues: SampleIssues, found: Mapping[str, int]
+    ) -> None:
+        self.transform, self.seed, self.issues, self.found = transform, seed, issues, found
 
     @abstractmethod
     def __len__(self) -> int:
@@ -60,6 +65,27 @@ class ImageDataset(Dataset):
         Raises:
             UnreadableImage: the image cannot be read.
         """
+
+    def overview(self) -> str:
+        """What there is, in one line: images, their sizes, instances, ignored ones, and what was left out and why.
+
+        Sizes are those in the headers of some of the images, evenly spread: a large set is not opened for it.
+        """
+        instances, ignored = self.instance_counts()
+        sizes = list(self.some_sizes().values())
+        (low_h, low_w), (high_h, high_w) = (list(map(side, zip(*sizes))) or [0, 0] for side in (min, max))
+        pixels = f"{low_w}x{low_h}" if low_w == high_w and low_h == high_h else f"{low_w}x{low_h} to {high_w}x{high_h}"
+        line = f"{len(self)} images of {pixels} pixels, {instances} instances, {ignored} of them ignored"
+        return "; ".join([f"{self.issues.source}: {line}", *(f"{n} {kind}" for kind, n in self.found.items())])
+
+    def some_sizes(self) -> dict[int, tuple[int, int]]:
+        """(H, W) of some of the images, evenly spread, as their headers say; by index."""
+        spread = np.unique(np.linspace(0, len(self) - 1, min(len(self), _HEADERS)).astype(int)).tolist()
+        return {i: size for i in spread if (size := image_size(self.image_path(i)))}
+
+    @abstractmethod
+    def instance_counts(self) -> tuple[int, int]:
+        """Instances, and how many of them are ignored."""
 
     def __getitem__(self, key: int | tuple[int, int]) -> Any:
         epoch, index = key if isinstance(key, tuple) else (0, key)

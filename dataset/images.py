@@ -2,53 +2,160 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
+import struct
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from errors import InputError
+from files import open_regular, read_bytes
+
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".ppm", ".pgm", ".pbm",
+)  # fmt: skip
 
 # A marker is FF and a byte that is neither stuffing (00), a restart (D0 to D7) nor a fill byte (FF).
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _END, _SCAN, _TEM = 0xD9, 0xDA, 0x01
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
+_LIMIT = "KKDNET_MAX_PIXELS"
+_DEPTHS = (8, 10, 12)  # bits that are stored in 16
+_BYTES = 8  # that a pixel may take in a file: four colours of 16 bits
+_SCAN_MARKER, _SCANS = b"\xff\xda", 50  # a progressive JPEG has 10 or 20
+_HEADER = 1 << 18  # bytes in which a size is looked for
+_ROWS = 256
 
 
 class UnreadableImage(InputError):
     """An image file that is missing, damaged or cut off."""
 
 
+def max_pixels() -> int:
+    """The most pixels that an image may have: those of the environment variable KKDNET_MAX_PIXELS, or 2^26.
+
+    A file of some KB can ask for gigabytes, so its header is looked at before it is decoded.
+
+    Raises:
+        InputError: the variable is no whole number above 0.
+    """
+    text = os.environ.get(_LIMIT, "")
+    if not text:
+        return 1 << 26
+    if not text.isdecimal() or not int(text):
+        raise InputError(f"environment variable {_LIMIT}={text}: give a number of pixels, such as 100000000")
+    return int(text)
+
+
 def read_image(path: Path | str) -> np.ndarray:
     """Reads an image as stored: EXIF orientation is ignored, since annotations refer to the stored pixels.
 
+    Transparent pixels are shown on white, as viewers do, since text may stand in the transparency alone; one that
+    is 0 everywhere counts as none. Of 16 bits the upper 8 are taken; where all values fit into 8, 10 or 12 bits, as
+    cameras and scanners store them, the upper 8 of these.
+
     Args:
-        path: any format OpenCV decodes; grey, 16-bit and transparent images become 8-bit RGB.
+        path: any format OpenCV decodes.
 
     Returns:
         (H, W, 3) uint8, RGB.
 
     Raises:
-        UnreadableImage: the file cannot be opened or decoded, or a JPEG or PNG ends before its end marker
-            (the decoder would fill the rest with grey and say nothing).
+        UnreadableImage: the file cannot be opened or decoded, has more than `max_pixels`, or is a JPEG or PNG that
+            ends before its end marker (the decoder would fill the rest with grey and say nothing).
     """
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UnreadableImage(f"{path}: cannot be opened ({error.strerror}); check the path and rights") from error
+        data = read_bytes(path, limit=_BYTES * max_pixels())
+    except InputError as error:
+        raise UnreadableImage(str(error)) from error
     if _is_cut_off(data):
         raise UnreadableImage(f"{path}: the image data end early; copy the file again or remove it with its label")
+    size = _size(data)
+    if size is not None and size[0] * size[1] > max_pixels():
+        raise UnreadableImage(
+            f"{path}: has {size[1]}x{size[0]} pixels, more than {max_pixels():,}; remove it with its label, or set the "
+            f"environment variable {_LIMIT}"
+        )
+    scans = data.count(_SCAN_MARKER) if data.startswith(_JPEG_START) else 0
+    if size is not None and size[0] * size[1] * (scans - _SCANS) > max_pixels():
+        raise UnreadableImage(f"{path}: is a JPEG of too many scans, which take minutes to decode; store it anew")
+    # From memory, since cv2.imread does not open every non-ASCII path on every platform.
     try:
-        # From memory, since cv2.imread does not open every non-ASCII path on every platform.
-        buffer = np.frombuffer(data, np.uint8)
-        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
+        if size is None:
+            image = None
+        elif data.startswith(_JPEG_START):  # which has neither: the decoder brings it to RGB, CMYK too
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        else:
+            image = _to_rgb(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
     except cv2.error:
         image = None
     if image is None:
         raise UnreadableImage(f"{path}: not an image OpenCV can decode; replace the file or remove it with its label")
     return image
+
+
+def image_size(path: Path | str) -> tuple[int, int] | None:
+    """(H, W) as the header says, without decoding; None where that cannot be told."""
+    try:
+        with open_regular(path) as file:
+            return _size(file.read(_HEADER))
+    except (InputError, OSError):
+        return None
+
+
+def _to_rgb(image: np.ndarray | None) -> np.ndarray | None:
+    """(H, W), (H, W, 1), BGR or BGRA of 8 or 16 bits to RGB of 8; None for anything else."""
+    if image is None or image.dtype not in (np.uint8, np.uint16):
+        return None
+    if image.dtype == np.uint16:
+        image = _to_8_bits(image)
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    if channels == 3:
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    alpha = image[..., 3]
+    rgb = cv2.cvtColor(image, cv2.COLOR_BGRA2RGB)
+    if alpha.min() == 255 or not alpha.any():
+        return rgb
+    for start in range(0, len(rgb), _ROWS):  # in parts, as they take four times the memory
+        part, opacity = rgb[start : start + _ROWS], alpha[start : start + _ROWS, :, None].astype(np.uint16)
+        part[:] = (part * opacity + 255 * (255 - opacity) + 127) // 255
+    return rgb
+
+
+def _to_8_bits(image: np.ndarray) -> np.ndarray:
+    """Colours by their range, which `read_image` describes; an alpha channel by all 16 bits."""
+    bits = next((bits for bits in _DEPTHS if int(image[..., :3].max(initial=0)) < 1 << bits), 16)
+    out = (image >> (bits - 8)).astype(np.uint8)
+    if image.ndim == 3 and image.shape[2] == 4:
+        out[..., 3] = image[..., 3] >> 8
+    return out
+
+
+def _size(data: bytes) -> tuple[int, int] | None:
+    """(H, W) in a header. PNG and JPEG are looked at here, as others are too strict with them."""
+    if data.startswith(_PNG_START):
+        return (*struct.unpack_from(">II", data, 16)[::-1],) if len(data) >= 24 else None
+    if data.startswith(_JPEG_START):
+        return _jpeg_size(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as picture:
+                return picture.size[::-1]
+    except Image.DecompressionBombError:
+        return (1 << 14, 1 << 14)  # more than twice what Pillow warns of: at least so many
+    except Exception:  # what is damaged makes the reader raise nearly anything
+        return None
 
 
 def _is_cut_off(data: bytes) -> bool:
@@ -60,23 +167,38 @@ def _is_cut_off(data: bytes) -> bool:
     return False
 
 
-def _jpeg_ends(data: bytes) -> bool:
-    """Walks the segments before the first scan, so that a thumbnail's end marker is not taken for the image's.
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Kind and position, behind the marker, of the segments up to the first scan or the end.
 
-    From there on the end marker is looked for from the back, where it mostly is: no scan and no table holds
-    these two bytes.
+    They are walked, so that what stands in a thumbnail is not taken for the image's.
     """
     position = len(_JPEG_START)
     while marker := _JPEG_MARKER.search(data, position):
-        position = marker.end()
-        kind = marker[1][0]
+        position, kind = marker.end(), marker[1][0]
+        yield kind, position
+        if kind in (_END, _SCAN):
+            return
+        if kind != _TEM:  # the one remaining marker without a length
+            position += int.from_bytes(data[position : position + 2], "big")
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """From the first scan on the end marker is looked for from the back, where it mostly is: no scan and no table
+    holds these two bytes.
+    """
+    for kind, position in _jpeg_segments(data):
         if kind == _END:
             return True
         if kind == _SCAN:
             return data.rfind(_JPEG_END, position) >= 0
-        if kind != _TEM:  # the one remaining marker without a length
-            position += int.from_bytes(data[position : position + 2], "big")
     return False
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    for kind, position in _jpeg_segments(data):
+        if kind in _FRAMES and position + 7 <= len(data):  # length, bits, height, width
+            return struct.unpack_from(">HH", data, position + 3)
+    return None
 
 
 def _png_ends(data: bytes) -> bool:

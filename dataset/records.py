@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from files import composed
+
 
 @dataclass(frozen=True)
 class TextRecord:
@@ -29,8 +31,8 @@ class TextRecord:
 
     @property
     def name(self) -> str:
-        """File name without folder and extension: the key under which results are written."""
-        return self.image_path.stem
+        """File name without folder and extension, accents composed: the key under which results are written."""
+        return composed(self.image_path.stem)
 
 
 @dataclass

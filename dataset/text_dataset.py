@@ -37,7 +37,37 @@ class TextDataset(ImageDataset):
     def __init__(self, parser: TextParser, transform: TrainTransform | TestTransform, seed: int = 0) -> None:
         self.parser = parser
         issues = SampleIssues(parser.issues.source, len(parser), (OUTSIDE, UNREADABLE, CROWDED))
-        super().__init__(transform, seed, issues)
+        super().__init__(transform, seed, issues, parser.issues.counts)
+
+    def require_text(self) -> None:
+        """Checks that there is text to learn, by all labels, and by the sizes of some of the images.
+
+        Raises:
+            InputError: all instances are ignored, left out or outside their images; it says how many, and why.
+        """
+        instances, ignored = self.instance_counts()
+        if instances > ignored:
+            self._require_text_inside()
+            return
+        why = [f"{count} {kind}" for kind, count in self.found.items()]
+        if ignored:
+            labels = ", ".join(map(repr, getattr(self.parser, "ignore_labels", ())))
+            why.insert(0, f"all {ignored} instances are ignored" + (f" (ignore_labels: {labels})" if labels else ""))
+        reason = "; ".join(why) or f"{len(self)} images without text"
+        remedy = "correct the labels" + (", or set data.train.ignore_labels" if ignored and labels else "")
+        raise InputError(f"{self.issues.source}, {self.parser.root}: has no text to learn: {reason}; {remedy}")
+
+    def _require_text_inside(self) -> None:
+        sizes = self.some_sizes()
+        inside = [reaches(p, size) for i, size in sizes.items() for p in self.parser[i].polygons]
+        if inside and not any(inside):
+            raise InputError(
+                f"{self.issues.source}, {self.parser.root}: has no text to learn: all {len(inside)} instances of the "
+                f"{len(sizes)} images looked at lie outside their image; put the images there that were labelled"
+            )
+
+    def instance_counts(self) -> tuple[int, int]:
+        return self.parser.instance_counts()
 
     def __len__(self) -> int:
         return len(self.parser)

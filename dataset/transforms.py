@@ -20,6 +20,7 @@ import numpy as np
 
 SCALES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
 ASPECTS = (0.9, 0.95, 1.0, 1.05, 1.1)
+MAX_ASPECT = 16
 MAX_ANGLE = 10.0  # degrees
 TEXT_CROP_PROBABILITY = 5 / 8
 BRIGHTNESS, SATURATION = 32 / 255, 0.5
@@ -35,6 +36,9 @@ _NORMALISED = ((np.arange(256)[None] / 255 - np.array(MEAN)[:, None]) / np.array
 def scaled_size(size: tuple[int, int], short_size: int, scale: float = 1.0, aspect: float = 1.0) -> tuple[int, int]:
     """Size of an image after scaling its short side to `short_size · scale`.
 
+    The long side is scaled to at most MAX_ASPECT times that: a rule or a cut-off line of 4 x 3000 pixels would ask
+    for gigabytes. Such an image is scaled less, its short side up to the first multiple of 32.
+
     Args:
         size: (H, W) in pixels.
         aspect: height grows and width shrinks by its square root.
@@ -42,7 +46,7 @@ def scaled_size(size: tuple[int, int], short_size: int, scale: float = 1.0, aspe
     Returns:
         (H', W'), each rounded up to a multiple of 32.
     """
-    factor = short_size * scale / min(size)
+    factor = short_size * scale * min(1 / min(size), MAX_ASPECT / max(size))
     sides = (size[0] * factor * math.sqrt(aspect), size[1] * factor / math.sqrt(aspect))
     return tuple(max(-(-int(side + 0.5) // _STRIDE), 1) * _STRIDE for side in sides)
 

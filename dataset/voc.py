@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+
+from annotations.outline import are_fractions
+from dataset.images import SUFFIXES
 from errors import InputError
+from files import composed, is_hidden, read_bytes
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -46,11 +51,7 @@ class VocImage:
 
 def read(path: Path) -> VocImage:
     """Reads one annotation file; see `parse`."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); check the path and rights") from error
-    return parse(data, str(path))
+    return parse(read_bytes(path), str(path))
 
 
 def parse(data: bytes, where: str) -> VocImage:
@@ -118,15 +119,16 @@ def find_annotations(root: Path) -> dict[str, Path]:
         root: a folder `VOC2012`, or a folder of such folders (`VOCdevkit`).
 
     Raises:
-        InputError: no `Annotations` there, or images of annotations are missing.
+        InputError: no `Annotations` there, or images of annotations are missing, or two have the same name.
     """
     years = [root] if (root / "Annotations").is_dir() else [p.parent for p in sorted(root.glob("*/Annotations"))]
     found, missing = {}, []
     for year in years:
         folder = year / "JPEGImages"
-        images = {p.stem: p for p in sorted(folder.iterdir())} if folder.is_dir() else {}
-        for annotation in sorted((year / "Annotations").glob("[!.]*.xml")):
-            image = images.get(annotation.stem)
+        images = _images(folder)
+        labels = (p for p in sorted((year / "Annotations").iterdir()) if p.suffix.lower() == ".xml")
+        for annotation in (p for p in labels if not is_hidden(p.name)):
+            image = images.get(composed(annotation.stem))
             if image is None:
                 missing.append(str(folder / f"{annotation.stem}.jpg"))
             else:
@@ -136,6 +138,17 @@ def find_annotations(root: Path) -> dict[str, Path]:
     if not found:
         raise InputError(f"{root}: no Annotations/*.xml; give the folder VOC2012, or VOCdevkit that holds it")
     return found
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    """The images in a folder, by name without suffix; other files, such as labels of another tool, are passed over."""
+    images: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() in SUFFIXES and not is_hidden(path.name):
+            other = images.setdefault(composed(path.stem), path)
+            if other is not path:
+                raise InputError(f"{path}: has the same name as {other.name}; rename or remove one of them")
+    return images
 
 
 def split_images(file_names: Sequence[str], seed: int) -> dict[str, list[str]]:
@@ -171,10 +184,16 @@ def to_coco(
         skip_difficult: leave difficult objects out.
 
     Raises:
-        InputError: objects of other classes.
+        InputError: objects of other classes, or boxes that are not in pixels.
     """
     category_ids = {name: i for i, name in enumerate(classes, 1)}
     unknown = Counter(o.name for image in images.values() for o in image.objects if o.name not in category_ids)
+    boxes = np.array([o.box for image in images.values() for o in image.objects]).reshape(-1, 4)
+    if are_fractions([boxes[:, :2] + 1, boxes[:, :2] + boxes[:, 2:]] if len(boxes) else []):
+        raise InputError(
+            f"the corners of all {len(boxes)} boxes lie within 0..1, as fractions of the image's sides do; "
+            "write them in pixels"
+        )
     if unknown:
         listed = ", ".join(f"{name} ({count} objects)" for name, count in sorted(unknown.items()))
         raise InputError(f"classes that are not among the {len(classes)}: {listed}; give all names with --classes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,8 @@ from engine.visualise import draw_objects, save_picture
 from errors import InputError
 from eval import coco
 from models import paste_masks
+
+logger = logging.getLogger(__name__)
 
 _MASK_THRESHOLD = 0.5  # of the probability that a pixel belongs to an object
 
@@ -84,7 +87,9 @@ class DetectionTask(Task):
         return SupervisedDetection(student)
 
     def train_set(self, data: Mapping[str, Any], seed: int) -> CocoDataset:
-        return build_detection_dataset(data["train"], data["root"], training=True, seed=seed)
+        dataset = build_detection_dataset(data["train"], data["root"], training=True, seed=seed)
+        logger.info(dataset.overview())
+        return dataset
 
     def test_set(self, data: Mapping[str, Any], settings: DetectionTestSettings) -> CocoDataset:
         if data.get("test") is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from errors import InputError
 from eval.__main__ import table
 from models import LOSSES
 from post_processing import Detection
+
+logger = logging.getLogger(__name__)
 
 
 class TextTask(Task):
@@ -63,7 +66,15 @@ class TextTask(Task):
         return Supervised(student, loss)
 
     def train_set(self, data: Mapping[str, Any], seed: int) -> TextDataset:
-        return build_dataset(data["train"], data["root"], training=True, seed=seed)
+        dataset = build_dataset(data["train"], data["root"], training=True, seed=seed)
+        logger.info(dataset.overview())
+        dataset.require_text()
+        if dataset.transform.img_size == 32 and min(data.get("batch_size") or 1, len(dataset)) == 1:
+            raise InputError(
+                "data.train.img_size=32 with one image a batch: the deepest maps are one pixel, of which batch "
+                "normalisation takes no deviation; set img_size to 64, or data.batch_size to 2"
+            )
+        return dataset
 
     def network_input(self, sample: TestSample) -> NetworkInput:
         return NetworkInput(sample.name, sample.image, tuple(sample.image.shape[-2:]), sample.original_size)

@@ -11,6 +11,7 @@ from errors import InputError
 from eval import ctw1500, icdar2015, msra_td500, total_text
 from eval.formats import GroundTruth, GroundTruthFormat, ResultFormat
 from eval.scorer import Scorer
+from files import composed
 
 
 class Protocol(NamedTuple):
@@ -113,6 +114,7 @@ def evaluate(
         more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
         name = rules.results.file_name(strangers[0])
         raise InputError(f"{pred_path}: {name}{more} without ground truth of that name in {gt_path}")
+    only = None if only is None else set(map(composed, only))
     scorer = rules.scorer(variant)
     for image_id, truth in ground_truth.items():
         if only is None or image_id in only:

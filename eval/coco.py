@@ -7,7 +7,9 @@ regions neither reward nor punish.
 
 from __future__ import annotations
 
+import io
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,10 @@ from annotations.coco import CocoAnnotations, is_box, is_number, read_coco
 from annotations.coco_masks import to_rle
 from errors import InputError
 from eval.files import written_aside
+from files import open_regular
 
 VARIANTS = ("bbox", "segm")
+MAX_RESULTS = 10_000  # of an image
 
 _AREAS = ("all", "small", "medium", "large")  # small: under 32² px, large: over 96² px
 
@@ -151,44 +155,60 @@ def _ground_truth(annotations: CocoAnnotations) -> dict[str, Any]:
 def _read_results(path: Path, annotations: CocoAnnotations, variant: str) -> list[dict[str, Any]]:
     """The results, checked, with what the variant needs: with a box, the evaluator takes a mask's area from that."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
             content = json.load(file)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); check the path and rights") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no JSON text ({error}); write the results again") from error
     if not isinstance(content, list):
         raise InputError(f"{path}: is no list of results; give what the detector wrote")
     sizes = dict(zip(annotations.image_ids.tolist(), annotations.image_sizes.tolist()))
+    most = Counter(str(entry.get("image_id")) for entry in content if isinstance(entry, dict)).most_common(1)
+    if most and most[0][1] > MAX_RESULTS:
+        raise InputError(
+            f"{path}: has {most[0][1]:,} results of image {most[0][0][:20]}, more than {MAX_RESULTS:,}; keep the best: "
+            "100 of an image are scored"
+        )
+    categories = set(annotations.category_ids)
     kept = ("image_id", "category_id", "score", "bbox" if variant == "bbox" else "segmentation")
     for i, entry in enumerate(content):
         where = f"{path}, result {i}"
-        flaw = _flaw(entry, variant, sizes, annotations)
+        flaw = _flaw(entry, variant, sizes, categories, annotations.path)
         if flaw is not None:
             raise InputError(f"{where}: {flaw}; write the results again, or give their ground truth")
         if variant == "segm":
-            to_rle(entry["segmentation"], sizes[entry["image_id"]], where)  # for its checks
+            entry["segmentation"] = to_rle(entry["segmentation"], sizes[entry["image_id"]], where)
     return [{key: entry[key] for key in kept} for entry in content]
 
 
-def _flaw(entry: Any, variant: str, sizes: Mapping[int, list[int]], annotations: CocoAnnotations) -> str | None:
+def _flaw(
+    entry: Any, variant: str, sizes: Mapping[int, list[int]], categories: Collection[int], truth: Path
+) -> str | None:
     """What is wrong with a result; None if nothing is."""
     if not isinstance(entry, dict):
         return "is no object with fields"
     image_id, category_id = entry.get("image_id"), entry.get("category_id")
     if type(image_id) is not int or image_id not in sizes:
-        return f"image_id {image_id!r} is not in {annotations.path}"
-    if type(category_id) is not int or category_id not in annotations.category_ids:
-        return f"category_id {category_id!r} is not in {annotations.path}"
+        return f"image_id {_shown(image_id)} is not in {truth}"
+    if type(category_id) is not int or category_id not in categories:
+        return f"category_id {_shown(category_id)} is not in {truth}"
     if not is_number(entry.get("score")):
-        return f"score is {entry.get('score')!r}, no number"
+        return f"score is {_shown(entry.get('score'))}, no number"
     if variant == "bbox":
         box = entry.get("bbox")
-        return None if is_box(box) and min(box[2:]) >= 0 else f"bbox is {box!r}, not x, y, width and height in pixels"
+        return (
+            None
+            if is_box(box) and min(box[2:]) >= 0
+            else f"bbox is {_shown(box)}, not x, y, width and height in pixels"
+        )
     mask = entry.get("segmentation")
     if not isinstance(mask, dict) or mask.get("size") != sizes[image_id] or not isinstance(mask.get("counts"), str):
         return f"segmentation is no compressed run-length encoding of {sizes[image_id]}, the size of its image"
     return None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _scored_images(annotations: CocoAnnotations, only: Collection[int] | None) -> list[int]:

@@ -4,28 +4,35 @@ import contextlib
 import json
 import os
 import shutil
+import struct
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PureWindowsPath
-from typing import Any, NamedTuple
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import Any, BinaryIO, NamedTuple
 
 from errors import InputError
+from files import MAX_LABEL_BYTES, composed, is_hidden, open_regular, read_bytes
+
+_MAX_DIRECTORY = 16 << 20  # bytes of a zip's list of its files: 100,000 names or more
+_UNPACKED, _RATIO = 64 << 20, 20  # bytes that a zip may unpack to, and how many more for each of its own
+_ZIP_END = struct.Struct("<4s8xI6x")  # its last record: mark and size of the list
 
 
 class FileNames(NamedTuple):
-    """How files are named after images: prefix, the image's name, one of the suffixes."""
+    """How files are named after images: one of the prefixes, the image's name, one of the suffixes (in any case)."""
 
-    prefix: str
+    prefixes: tuple[str, ...]
     suffixes: tuple[str, ...]
 
     def __str__(self) -> str:
-        return " or ".join(f"{self.prefix}*{suffix}" for suffix in self.suffixes)
+        return " or ".join(f"{prefix}*{suffix}" for prefix in self.prefixes for suffix in self.suffixes)
 
     def image_id(self, name: str) -> str:
-        """The image's name in a file name; empty if the file is not named so."""
-        suffix = next((suffix for suffix in self.suffixes if name.endswith(suffix)), None)
-        return name[len(self.prefix) : -len(suffix)] if suffix and name.startswith(self.prefix) else ""
+        """The image's name, with composed accents, in a file name; empty if the file is not named so."""
+        prefix = next((prefix for prefix in self.prefixes if name.startswith(prefix)), None)
+        suffix = next((suffix for suffix in self.suffixes if name.lower().endswith(suffix)), None)
+        return composed(name[len(prefix) : -len(suffix)]) if suffix and prefix is not None else ""
 
 
 def read_files(path: str | Path, what: str, names: FileNames) -> dict[str, tuple[str, bytes]]:
@@ -43,7 +50,7 @@ def read_files(path: str | Path, what: str, names: FileNames) -> dict[str, tuple
 
     Raises:
         InputError: nothing there, a file that is not named so, two files of one image, a file that cannot be
-            read, a zip that is damaged, encrypted or has entries that lead outside it.
+            read, a zip that is damaged, encrypted, out of proportion or has entries that lead outside it.
     """
     path = Path(path)
     if path.is_dir():
@@ -68,27 +75,58 @@ def read_files(path: str | Path, what: str, names: FileNames) -> dict[str, tuple
 def _folder_entries(path: Path, names: FileNames) -> Iterator[tuple[str, str, bytes]]:
     try:
         for file in sorted(path.iterdir()):
-            if not file.name.startswith(".") and file.suffix in names.suffixes and file.is_file():
-                yield file.name, str(file), file.read_bytes()
+            if not is_hidden(file.name) and file.suffix.lower() in names.suffixes and not file.is_dir():
+                yield file.name, str(file), read_bytes(file)
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def _zip_entries(path: Path, what: str) -> Iterator[tuple[str, str, bytes]]:
+    left = _UNPACKED + _RATIO * path.stat().st_size
     try:
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                inside = PureWindowsPath(entry.filename)  # knows both kinds of slashes, and drives
-                if inside.anchor or ".." in inside.parts:
-                    raise InputError(f"{path}: entry {entry.filename!r} leads outside the folder: pack it anew")
-                hidden = "__MACOSX" in inside.parts or any(part.startswith(".") for part in inside.parts)
-                if not entry.is_dir() and not hidden:
-                    yield inside.name, f"{path}/{inside.as_posix()}", archive.read(entry)
+        with open_regular(path) as file:
+            _check_directory(file, path)
+            with zipfile.ZipFile(file) as archive:
+                for entry in archive.infolist():
+                    inside = PureWindowsPath(entry.filename)  # knows both kinds of slashes, and drives
+                    if inside.anchor or ".." in inside.parts:
+                        raise InputError(f"{path}: entry {entry.filename!r} leads outside the folder: pack it anew")
+                    if not entry.is_dir() and not _is_hidden(inside):
+                        raw = _unpacked(archive, entry, f"{path}/{inside.as_posix()}")
+                        left -= len(raw)
+                        if left < 0:
+                            raise InputError(f"{path}: unpacks to {_RATIO} times its size and more: pack it anew")
+                        yield inside.name, f"{path}/{inside.as_posix()}", raw
     except InputError:
         raise
     except Exception as error:  # a damaged or encrypted file makes the reader raise nearly anything
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: cannot be read as a .zip of {what}: {reason}: pack it anew") from error
+
+
+def _check_directory(file: BinaryIO, path: Path) -> None:
+    """The reader takes the whole list of files into memory, however long it is."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - (1 << 16) - _ZIP_END.size))
+    end = file.read()
+    at = end.rfind(b"PK\5\6")
+    if 0 <= at <= len(end) - _ZIP_END.size and _ZIP_END.unpack_from(end, at)[1] > _MAX_DIRECTORY:
+        raise InputError(f"{path}: lists its files in more than {_MAX_DIRECTORY:,} bytes: pack fewer files")
+    file.seek(0)
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> bytes:
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others may ask for gigabytes
+        raise InputError(f"{where}: is packed by method {entry.compress_type}: pack it anew, by the usual one, deflate")
+    with archive.open(entry) as file:
+        raw = file.read(MAX_LABEL_BYTES + 1)
+    if len(raw) > MAX_LABEL_BYTES:
+        raise InputError(f"{where}: unpacks to more than {MAX_LABEL_BYTES:,} bytes, which no such file has: remove it")
+    return raw
+
+
+def _is_hidden(inside: PurePath) -> bool:
+    return "__MACOSX" in inside.parts or any(map(is_hidden, inside.parts))
 
 
 def decode(raw: bytes, where: str) -> str:
@@ -105,6 +143,8 @@ def decode(raw: bytes, where: str) -> str:
 
 def write_folder(folder: str | Path, texts: Mapping[str, str]) -> None:
     """Write a folder of files, complete or not at all; an earlier folder of ``.txt`` files is replaced.
+
+    Hidden files in it, which file managers and notebooks leave, stay.
 
     Args:
         folder: where the files go; missing parents are made.
@@ -133,6 +173,9 @@ def write_folder(folder: str | Path, texts: Mapping[str, str]) -> None:
             if old.exists():
                 old.rename(target)
             raise
+        for hidden in [file for file in old.glob("*") if is_hidden(file.name)]:
+            with contextlib.suppress(OSError):
+                hidden.rename(target / hidden.name)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
     finally:
@@ -141,9 +184,9 @@ def write_folder(folder: str | Path, texts: Mapping[str, str]) -> None:
 
 
 def _refuse_foreign(place: Path, names: list[str]) -> None:
-    foreign = next((name for name in sorted(names) if not name.endswith(".txt")), None)
-    if foreign is not None:
-        raise InputError(f"{place}: holds {foreign}, which is no result file: name another place for the results")
+    foreign = [n for n in sorted(names) if not n.lower().endswith(".txt") and not _is_hidden(PureWindowsPath(n))]
+    if foreign:
+        raise InputError(f"{place}: holds {foreign[0]}, which is no result file: name another place for the results")
 
 
 def write_zip(path: str | Path, texts: Mapping[str, str]) -> None:

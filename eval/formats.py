@@ -1,5 +1,6 @@
 """The benchmarks' files: ground truth in, results in and out."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -8,9 +9,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from annotations import Instance
-from annotations.fields import numbered_lines, parse_numbers
+from annotations.fields import numbered_lines, parse_numbers, split_fields
+from annotations.outline import are_fractions, crosses
 from errors import InputError
 from eval.files import FileNames, decode, read_files, write_folder, write_zip
+
+logger = logging.getLogger(__name__)
 
 
 class GroundTruth(NamedTuple):
@@ -33,26 +37,41 @@ class GroundTruthFormat:
         benchmark: its name, for messages.
         parsers: suffix -> parser of `annotations`; it takes bytes for ``.mat``, else text.
         ignored: which instances the protocol treats apart.
-        prefix: what stands before the image's name in a file name.
+        prefixes: what stands before the image's name in a file name, one of these.
     """
 
     benchmark: str
     parsers: Mapping[str, Callable[..., list[Instance]]]
     ignored: Callable[[Instance], bool]
-    prefix: str = ""
+    prefixes: tuple[str, ...] = ("",)
 
     def read(self, path: str | Path) -> dict[str, GroundTruth]:
         """Image id -> ground truth, sorted by name, from a folder or a zip.
 
         Raises:
-            InputError: nothing to read, or a file that cannot be read.
+            InputError: nothing to read, a file that cannot be read, or coordinates that cannot be meant: fractions of
+                an image, or, of most instances, corners out of order.
         """
-        files = read_files(path, f"{self.benchmark} ground truth", FileNames(self.prefix, tuple(self.parsers)))
-        return {image_id: self._parse(raw, where) for image_id, (where, raw) in files.items()}
+        files = read_files(path, f"{self.benchmark} ground truth", FileNames(self.prefixes, tuple(self.parsers)))
+        instances = {image_id: self._instances(raw, where) for image_id, (where, raw) in files.items()}
+        everything = [instance for found in instances.values() for instance in found]
+        if are_fractions(instance.polygon for instance in everything):
+            raise InputError(f"{path}: all coordinates lie within 0..1, fractions of an image; write them in pixels")
+        crossing = [instance.where for instance in everything if crosses(instance.polygon)]
+        if crossing:
+            words = f"edges cross of {len(crossing)} of {len(everything)} ground truths, first in {crossing[0]}"
+            if 2 * len(crossing) > len(everything):
+                raise InputError(f"{path}: {words}; list corners in the order in which one walks round, not row by row")
+            logger.warning("%s: %s", path, words)
+        if everything and all(map(self.ignored, everything)):
+            logger.warning("%s: all %d ground truths are ignored: there is nothing to find", path, len(everything))
+        return {image_id: self._ground_truth(found) for image_id, found in instances.items()}
 
-    def _parse(self, raw: bytes, where: str) -> GroundTruth:
-        suffix = PurePath(where).suffix
-        instances = self.parsers[suffix](raw if suffix == ".mat" else decode(raw, where), where)
+    def _instances(self, raw: bytes, where: str) -> list[Instance]:
+        suffix = PurePath(where).suffix.lower()
+        return self.parsers[suffix](raw if suffix == ".mat" else decode(raw, where), where)
+
+    def _ground_truth(self, instances: Sequence[Instance]) -> GroundTruth:
         ignored = np.array([self.ignored(instance) for instance in instances], dtype=bool)
         return GroundTruth([instance.polygon for instance in instances], ignored)
 
@@ -84,8 +103,11 @@ class ResultFormat:
         Raises:
             InputError: nothing to read, or a line that cannot be read.
         """
-        files = read_files(path, f"{self.benchmark} results", FileNames(self.prefix, (".txt",)))
-        return {image_id: self.parse(decode(raw, where), where) for image_id, (where, raw) in files.items()}
+        files = read_files(path, f"{self.benchmark} results", FileNames((self.prefix,), (".txt",)))
+        results = {image_id: self.parse(decode(raw, where), where) for image_id, (where, raw) in files.items()}
+        if are_fractions(polygon for polygons in results.values() for polygon in polygons):
+            raise InputError(f"{path}: all coordinates lie within 0..1, fractions of an image; write them in pixels")
+        return results
 
     def parse(self, text: str, where: str) -> list[np.ndarray]:
         """The (points, 2) polygons, x and y in pixels, of one file.
@@ -97,7 +119,7 @@ class ResultFormat:
         expected = f"{self.benchmark} result: {pair} of {self.points or 'any number of'} points, no comma at the end"
         polygons = []
         for place, line in numbered_lines(text, where):
-            fields = line.split(",")
+            fields = split_fields(line)
             if len(fields) % 2 or (self.points and len(fields) != 2 * self.points):
                 count = 2 * self.points if self.points else "an even number of"
                 raise InputError(f"{place}: {len(fields)} fields where {count} numbers are expected ({expected})")

@@ -1,14 +1,25 @@
 """Polygon areas for scoring: vectorised, and defined for every list of points a detector may write."""
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import shapely
 
+from errors import InputError
+
+logger = logging.getLogger(__name__)
+
 EMPTY = shapely.Polygon()
 ROUNDING = 1e-9  # pixels, or square pixels, below which coordinates and areas say nothing
 FARTHEST = 1e9  # pixels; squares of larger numbers lose what the areas are about
+MAX_CROSSINGS = 10_000  # of the contours of an image with themselves: about a second
+MAX_PAIRS = 10_000_000  # of a ground truth and a prediction of an image, which each take a few bytes
+MAX_OVERLAPS = 2_000_000  # corners of those of them that overlap: a few seconds
+
+_CONTOUR = 5  # crossings that are as much work as what any contour takes that is not simple
+_BLOCK = 256
 
 
 def make_shapes(polygons: Sequence[np.ndarray]) -> np.ndarray:
@@ -16,7 +27,8 @@ def make_shapes(polygons: Sequence[np.ndarray]) -> np.ndarray:
 
     A contour that crosses, touches or repeats itself encloses its points by the even-odd rule. One that
     encloses nothing (fewer than three distinct points, points on a line, coordinates that are NaN or beyond
-    1e9) becomes an empty geometry of area 0: it keeps its place, so that it counts as a false detection.
+    1e9) becomes an empty geometry of area 0: it keeps its place, so that it counts as a false detection. So do,
+    with a warning, those that come after MAX_CROSSINGS: no detector writes them, and they would take hours.
 
     Args:
         polygons: (points, 2) arrays of x and y in pixels; repeating the first point at the end is optional.
@@ -34,10 +46,32 @@ def make_shapes(polygons: Sequence[np.ndarray]) -> np.ndarray:
     kept = near & (sizes - closed >= 3)
     index = np.repeat(np.arange(np.count_nonzero(kept)), sizes[kept])
     built = shapely.polygons(shapely.linearrings(points[np.repeat(kept, sizes)], indices=index))
+    left, given_up = MAX_CROSSINGS, 0
     for i in np.flatnonzero(~shapely.is_valid(built)):
-        built[i] = _even_odd(rings[owners[kept][i]])
+        ring = rings[owners[kept][i]]
+        left -= _CONTOUR + _crossings(ring, left) if left >= 0 else 0
+        built[i] = _even_odd(ring) if left >= 0 else EMPTY
+        given_up += left < 0
+    if given_up:
+        logger.warning(
+            "%d contours of an image count as enclosing nothing: contours cross themselves more than %d times",
+            given_up,
+            MAX_CROSSINGS,
+        )
     shapes[owners[kept]] = built
     return shapes
+
+
+def _crossings(ring: np.ndarray, enough: int) -> int:
+    """How often the edges of a (points, 2) ring meet, beyond neighbours at their corner; at least `enough` if more."""
+    edges = shapely.linestrings(np.stack([ring, np.roll(ring, -1, axis=0)], axis=1))
+    tree, found = shapely.STRtree(edges), 0
+    for start in range(0, len(edges), _BLOCK):
+        block = edges[start : start + _BLOCK]
+        found += (tree.query(block, predicate="intersects").shape[1] - 3 * len(block) + 1) // 2
+        if found > enough:
+            break
+    return max(found, 0)
 
 
 def _even_odd(ring: np.ndarray) -> shapely.Geometry:
@@ -77,13 +111,17 @@ def intersection_areas(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(len(a), len(b)) areas of overlap, in square pixels, of two arrays from ``make_shapes``.
 
     Less than 1e-9 is what rounding leaves of shapes that only touch: 0.
+
+    Raises:
+        InputError: so many shapes that it would take minutes or gigabytes.
     """
+    if len(a) * len(b) > MAX_PAIRS:
+        raise InputError(f"{len(b):,} shapes are too many to compare with {len(a):,}; keep the best")
     overlap = np.zeros((len(a), len(b)))
-    box_a, box_b = shapely.bounds(a)[:, None], shapely.bounds(b)[None]  # NaN for empty shapes: never a pair
-    with np.errstate(invalid="ignore"):
-        low = np.maximum(box_a[..., :2], box_b[..., :2])
-        high = np.minimum(box_a[..., 2:], box_b[..., 2:])
-        i, j = np.nonzero((low < high).all(axis=-1))
+    i, j = shapely.STRtree(b).query(a) if len(b) else np.zeros((2, 0), int)
+    corners = shapely.get_num_coordinates(a)[i].sum() + shapely.get_num_coordinates(b)[j].sum()
+    if corners > MAX_OVERLAPS:
+        raise InputError(f"{len(i):,} overlaps of shapes of {corners:,} corners are too many to measure; keep the best")
     areas = shapely.area(_intersections(a[i], b[j]))
     overlap[i, j] = np.where(areas < ROUNDING, 0, areas)
     return overlap

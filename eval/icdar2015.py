@@ -10,7 +10,10 @@ from eval.matching import leave_out_ignored, match_in_file_order
 from eval.scorer import Scorer
 
 GROUND_TRUTH = GroundTruthFormat(
-    "ICDAR2015", {".txt": icdar2015.parse}, ignored=lambda instance: instance.transcription == "###", prefix="gt_"
+    "ICDAR2015",
+    {".txt": icdar2015.parse},
+    ignored=lambda instance: instance.difficult or instance.transcription == "###",
+    prefixes=("gt_",),
 )
 RESULTS = ResultFormat("ICDAR2015", prefix="res_", points=4)
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from errors import InputError
 from eval.counts import Counts
 from eval.geometry import Areas
 
@@ -65,6 +66,7 @@ class Scorer(ABC):
 
         Raises:
             ValueError: an image that was given before, or another number of flags than of ground truths.
+            InputError: more shapes than can be compared.
         """
         if image_id in self._images or image_id in self._without_result:
             raise ValueError(f"image {image_id!r} was given twice")
@@ -76,7 +78,11 @@ class Scorer(ABC):
             if not self.counts_without_result:
                 return
             predictions = ()
-        self._images[image_id] = self.count(Areas.of(ground_truth, predictions), flags)
+        try:
+            areas = Areas.of(ground_truth, predictions)
+        except InputError as error:
+            raise InputError(f"results of image {image_id!r}: {error}") from error
+        self._images[image_id] = self.count(areas, flags)
 
     def summary(self) -> dict[str, Any]:
         """Scores pooled over the images and, under ``per_image``, of each. A ratio of nothing is 0."""

@@ -25,7 +25,7 @@ GROUND_TRUTH = GroundTruthFormat(
     "Total-Text",
     {".mat": total_text.parse_mat, ".txt": total_text.parse_text},
     ignored=is_ignored,
-    prefix="poly_gt_",
+    prefixes=("poly_gt_", "gt_"),
 )
 RESULTS = ResultFormat("Total-Text", order="yx")
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from dataset import EpochSampler, UnreadableImage
-from dataset.coco import CLIPPED, EMPTY, MISSING, build_detection_dataset
+from dataset.coco import CLIPPED, EMPTY, MISSING, THIN, build_detection_dataset
 from dataset.detection_transforms import (
     collate_detection,
 )
@@ -216,3 +216,45 @@ def test_real_samples(split, images, with_boxes):
     for bounds, mask in zip(sample.record.boxes, sample.record.masks):
         x, y, w, h = cv2.boundingRect(mask)
         assert np.abs(bounds - [x, y, x + w, y + h]).max() < 4  # a mask of whole pixels, enlarged
+
+
+@pytest.mark.parametrize("width", [5.551115123125783e-17, 1e-6, 0.0124])
+def test_boxes_without_width_once_resized_are_left_out(tmp_path, width):
+    """At half size a box of 0.0124 px is thinner than a hundredth of a pixel; the others keep their width in a flip."""
+    boxes = [box(1, 7, [0.0, 3, width, 20]), box(2, 7, [30, 3, 0.05, 20]), box(3, 7, [5, 3, 20, 30])]
+    write(tmp_path, content(annotations=boxes))
+    dataset = dataset_of(tmp_path, short_sides=[20, 32], flip=1)
+    assert [dataset.boxes_of(0)[0].shape, dataset.found] == [(2, 4), {THIN: 1}]
+    for epoch in range(8):
+        sides = dataset[epoch, 0].record.boxes
+        assert (sides[:, 2:] - sides[:, :2] > 0.01).all()
+    line = "COCO gt.json: 1 images of 60x40 pixels, 2 instances, 0 of them ignored"
+    assert dataset.overview() == f"{line}; 1 {THIN}"
+
+
+def test_crowds_are_what_is_ignored(tmp_path):
+    dataset = dataset_of(write(tmp_path))
+    assert dataset.instance_counts() == (4, 1)
+    assert dataset.overview().startswith("COCO gt.json: 2 images of 60x40 pixels, 4 instances, 1 of them ignored")
+
+
+def test_fields_of_annotations_in_other_tables_and_the_other_way_round(tmp_path):
+    tables = content()
+    for entry in tables["images"]:
+        entry |= {"image_id": entry["file_name"], "bbox": 3}
+    for entry in tables["categories"]:
+        entry["image_id"] = 3
+    for entry in tables["annotations"]:
+        entry |= {"file_name": "a.png", "name": "a"}
+    plain, extra = dataset_of(write(tmp_path / "a")), dataset_of(write(tmp_path / "b", tables))
+    assert len(plain) == len(extra) == 2 and all(same(plain[i], extra[i]) for i in range(2))
+
+
+def test_backslashes_of_windows(tmp_path):
+    write(tmp_path, content())
+    tables = content()
+    for entry in tables["images"]:
+        entry["file_name"] = f"images\\{entry['file_name']}"
+    (tmp_path / "gt.json").write_text(json.dumps(tables))
+    dataset = dataset_of(tmp_path, images=".")
+    assert len(dataset) == 2 and dataset[0].record.name == "images/7"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from coco_files import changed, content, dataset_of, write
+from coco_files import box, changed, content, dataset_of, write
 
 from errors import InputError
 
@@ -24,6 +24,8 @@ from errors import InputError
         (changed("annotations", 3, bbox=None), r"annotations\[3\]\.bbox is missing; give x, y, width and height"),
         (changed("annotations", 3, iscrowd=[]), r"annotations\[3\]\.iscrowd"),
         (changed("annotations", 3, area="x" * 99), r"annotations\[3\]\.area is \"x{50,57}\.\.\.;"),
+        (changed("annotations", 0, area=-600), r"annotations\[0\]\.area is -600; give a number .* not negative"),
+        (changed("images", 0, file_name=None, image_id=3), r"images\[0\]\.file_name is missing"),
         (changed("images", 2, id=7), r"images\[2\]\.id is 7; give another than images\[0\] has"),
         (changed("images", 2, id="900"), r"images\[2\]\.id is \"900\"; give an integer"),
         (changed("images", 1, width=0), r"images\[1\]\.width is 0; give a number of pixels"),
@@ -97,3 +99,17 @@ def test_bad_options(tmp_path, training, options, message):
     write(tmp_path)
     with pytest.raises(InputError, match=message):
         dataset_of(tmp_path, training, **options)
+
+
+def test_fractions_of_the_image(tmp_path):
+    boxes = [box(1, 7, [0.1, 0.2, 0.3, 0.4]), box(2, 900, [0.5, 0.5, 0.5, 0.25]), box(3, 7, [0, 0, 60, 40], iscrowd=1)]
+    write(tmp_path, content(annotations=boxes))
+    for training in (True, False):
+        with pytest.raises(InputError, match=r"gt\.json: all boxes lie within 0\.\.1, as fractions"):
+            dataset_of(tmp_path, training)
+
+
+def test_boxes_that_are_all_left_out_are_named(tmp_path):
+    write(tmp_path, content(annotations=[box(1, 7, [0, 0, 1e-9, 40]), box(2, 900, [5, 5, 0, 3])]))
+    with pytest.raises(InputError, match=r"no box to train on; 1 boxes without area .*; 1 boxes thinner than"):
+        dataset_of(tmp_path)

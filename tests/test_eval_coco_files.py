@@ -147,3 +147,9 @@ def test_bad_files(tmp_path):
 def test_torch_is_not_needed():
     code = "import sys, eval.coco; sys.exit(any(m in sys.modules for m in ('torch', 'torchvision', 'mmengine')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_more_results_than_an_image_has(tmp_path):
+    paths = write(tmp_path, one_image([[0, 0, 9, 9]]), [result([0, 0, 9, 9])] * 10_001)
+    with pytest.raises(InputError, match=r"json: has 10,001 results of image 3, more than 10,000; keep the best"):
+        evaluate(*paths)

@@ -29,5 +29,5 @@ def test_every_variant_and_file_name_is_told():
     for name, rules in PROTOCOLS.items():
         labels, results = files[name]
         assert results == rules.results.file_name("NAME")
-        assert labels.startswith(f"{rules.ground_truth.prefix}NAME")
+        assert labels.startswith(f"{rules.ground_truth.prefixes[0]}NAME")
         assert all(suffix in labels for suffix in rules.ground_truth.parsers)

@@ -90,7 +90,7 @@ def test_a_result_file_of_another_benchmark_is_named(tmp_path, protocol, wrong, 
 @pytest.mark.parametrize(
     ("protocol", "wrong", "right"),
     [
-        ("total_text", "gt_img_1.txt", r"poly_gt_\*\.mat or poly_gt_\*\.txt"),
+        ("total_text", "img_1.txt", r"poly_gt_\*\.mat or poly_gt_\*\.txt or gt_\*\.mat or gt_\*\.txt"),
         ("icdar2015", "img_1.txt", r"gt_\*\.txt"),
     ],
 )
@@ -214,3 +214,19 @@ def test_what_is_no_result_is_not_replaced(tmp_path):
             write_results("ctw1500", path, {"1": []})
     assert (tmp_path / "thesis.tex").read_text() == (tmp_path / "text.zip").read_text() == "years of work"
     assert zipfile.ZipFile(tmp_path / "thesis.zip").namelist() == ["1.txt", "thesis.tex"]
+
+
+def test_hidden_files_do_not_hinder_and_stay(tmp_path):
+    out = tmp_path / "out"
+    write_results("ctw1500", out, {"1": [SQUARE]})
+    (out / ".DS_Store").write_text("a file manager's")
+    (out / "Thumbs.db").write_text("another's")
+    (out / ".ipynb_checkpoints").mkdir()
+    (out / ".ipynb_checkpoints" / "1.txt").write_text("a notebook's")
+    write_results("ctw1500", out, {"2": [SQUARE]})
+    assert sorted(f.name for f in out.iterdir()) == [".DS_Store", ".ipynb_checkpoints", "2.txt", "Thumbs.db"]
+    assert (out / ".ipynb_checkpoints" / "1.txt").read_text() == "a notebook's"
+    assert [f.name for f in tmp_path.iterdir()] == ["out"] and list(read_results(out)) == ["2"]
+    packed = zip_up(tmp_path / "a.zip", "1.txt", "__MACOSX/._1.txt", ".DS_Store")
+    write_results("ctw1500", packed, {"2": [SQUARE]})
+    assert list(read_results(packed)) == ["2"]

@@ -194,3 +194,35 @@ def test_label_files_are_read_back(instances):
         np.testing.assert_allclose(other.polygon, one.polygon, atol=0.005 + 1e-9)
         assert other.transcription == ("#" if one.difficult else one.transcription)
         assert (other.orientation == "#") == one.difficult
+
+
+def test_turned_rectangles_are_text(tmp_path):
+    points = [[20, 5], [40, 15], [35, 25], [15, 15]]
+    shapes = [shape("a", points, shape_type="oriented_rectangle"), shape("b", points, shape_type="rotation")]
+    write_labelme(tmp_path / "in", shapes=shapes)
+    (tmp_path / "in" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "in" / ".ipynb_checkpoints" / "a.json").write_text("a notebook's")
+    run("labelme", tmp_path / "in", tmp_path / "out", *ALL_TRAIN)
+    [record] = TotalText(tmp_path / "out", "train").records
+    assert [p.tolist() for p in record.polygons] == [points, points] and record.transcriptions == ["a", "b"]
+
+
+def test_corners_row_by_row_are_put_in_order(tmp_path):
+    write_labelme(tmp_path / "in", shapes=[shape(points=[[5, 5], [40, 5], [5, 20], [40, 20]])])
+    assert "1 polygons whose edges cross put in order" in run("labelme", tmp_path / "in", tmp_path / "out", *ALL_TRAIN)
+    [record] = TotalText(tmp_path / "out", "train").records
+    assert record.polygons[0].tolist() == [[5, 5], [40, 5], [40, 20], [5, 20]]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        ([], "nothing is labelled"),
+        ([shape("###"), shape("###")], "all 2 instances are ignored"),
+        ([shape(points=[[0.1, 0.1], [0.6, 0.1], [0.6, 0.4]])], "1 polygons smaller than a pixel"),
+        ([shape(shape_type="linestrip")], "1 shapes of type linestrip left out"),
+    ],
+)
+def test_nothing_to_learn(tmp_path, shapes, said):
+    write_labelme(tmp_path / "in", shapes=shapes)
+    assert f"has no text to learn: {said}" in error("labelme", tmp_path / "in", tmp_path / "out", *ALL_TRAIN)

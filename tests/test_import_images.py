@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from label_files import ALL_TRAIN, CURVE, picture, run, write_labelme, write_picture
+from label_files import ALL_TRAIN, CURVE, error, picture, run, write_labelme, write_picture
 from PIL import ExifTags, Image
 
 from dataset import read_image
@@ -20,7 +20,7 @@ def test_links_instead_of_copies(tmp_path):
 
 
 def test_formats_that_training_does_not_read_become_png(tmp_path):
-    write_labelme(tmp_path / "in", "a.bmp")
+    write_labelme(tmp_path / "in", "a.tga")
     output = run("labelme", tmp_path / "in", tmp_path / "out", *ALL_TRAIN, "--link")
     [record] = TotalText(tmp_path / "out", "train")
     assert "1 images stored as PNG" in output and record.image_path.name == "a.png"
@@ -73,3 +73,10 @@ def test_an_annotation_on_the_stored_pixels_keeps_them(tmp_path):
     write_labelme(tmp_path / "in", "a.png", image=False, imageWidth=None)  # does not tell: upright
     run("labelme", tmp_path / "in", tmp_path / "again", *ALL_TRAIN)
     assert read_image(TotalText(tmp_path / "again", "train")[0].image_path).shape == (60, 40, 3)
+
+
+def test_pixels_are_counted(tmp_path, monkeypatch):
+    write_labelme(tmp_path / "in", "a.tga")
+    monkeypatch.setenv("KKDNET_MAX_PIXELS", "2399")
+    said = error("labelme", tmp_path / "in", tmp_path / "out", *ALL_TRAIN)
+    assert "a.tga: cannot be read (has 60x40 pixels, more than 2,399); replace or remove it" in said

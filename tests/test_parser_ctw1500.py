@@ -120,10 +120,11 @@ def test_degenerate_polygons_are_left_out_and_counted(tmp_path):
     parser = parse(tmp_path, "\n".join([RELATIVE_LINE, two_points, on_a_line, two_points, bow_tie]))
     record = parser[0]
     assert len(record.polygons) == len(record.transcriptions) == len(record.ignore) == 2
-    first, second = parser.issues.summary()
+    first, second, third = parser.issues.summary()
     where = f"{tmp_path / LABEL}, line 2"
     assert first == f"CTW1500 train: 2 polygons with < 3 distinct points ignored, first in {where}"
     assert "1 polygons with all points on one line" in second and "line 3" in second
+    assert "1 polygons whose edges cross" in third and "line 5" in third
 
 
 def test_split_is_listed_by_name_whatever_the_suffix(tmp_path):

@@ -94,7 +94,9 @@ def test_image_without_text(tmp_path):
 
 def test_missing_annotation(tmp_path):
     write(tmp_path, "img1.jpg", "poly_gt_img2.txt", "")
-    with pytest.raises(InputError, match=r"img1\.jpg: has no annotation file .*gt_img1\.mat or poly_gt_img1\.txt; add"):
+    with pytest.raises(
+        InputError, match=r"img1\.jpg: has no annotation file .*gt_img1\.mat or poly_gt_img1\.txt or gt_img1\.mat"
+    ):
         TotalText(tmp_path, "train")
 
 

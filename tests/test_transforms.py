@@ -33,7 +33,7 @@ from dataset.transforms import (
     warp,
 )
 
-sides = st.integers(20, 1500)
+sides = st.integers(100, 1500)  # of images that are not scaled less for their shape
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,9 @@ sides = st.integers(20, 1500)
         ((640, 480), 640, 0.7, (608, 448)),  # 597 and 448
         ((1, 1), 640, 1.0, (640, 640)),
         ((500, 500), 10, 1.0, (32, 32)),
+        ((40, 640), 640, 1.0, (640, 10240)),
+        ((4, 3000), 640, 1.0, (32, 10240)),  # the long side is 16 times 640, not 480000
+        ((3000, 4), 64, 0.7, (736, 32)),  # 717 up
     ],
 )
 def test_scaled_size_by_hand(size, short, scale, expected):
@@ -273,3 +276,12 @@ def test_sample_image_and_maps_agree(shape):
         outside = cv2.dilate(text, window)[5:-5, 5:-5] == 0
         assert not bright[outside].any()
         assert bright[inside].sum() >= 0.995 * inside.sum()
+
+
+def test_a_rule_of_4_by_3000_pixels_is_a_sample(tmp_path):
+    rule = np.arange(3000 * 4, dtype=np.uint32).reshape(4, 3000, 1).astype(np.uint8).repeat(3, axis=2)
+    polygon = np.array([(100, 0), (2900, 0), (2900, 3), (100, 3)], np.float32)
+    record = TextRecord(Path("rule.png"), [polygon], np.zeros(1, bool), [""])
+    sample = TrainTransform(640, 640, kernel_scale=0.5)(rule, record, np.random.default_rng(0))
+    assert sample.image.shape == (3, 640, 640) and sample.targets.instances.max() == 1
+    assert resize_for_test(rule, 640).shape == (32, 10240, 3)

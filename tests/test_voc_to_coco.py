@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dataset.coco import build_detection_dataset
-from dataset.voc import CLASSES, parse, split_images, to_coco
+from dataset.voc import CLASSES, find_annotations, parse, split_images, to_coco
 from errors import InputError
 from eval.coco import evaluate, write_results
 from tools import voc_to_coco
@@ -239,3 +239,38 @@ def test_real_samples(tmp_path):
         write_results(tmp_path / "results.json", perfect, dataset.category_ids)
         assert evaluate(dataset.ground_truth, tmp_path / "results.json")["ap"] == pytest.approx(1)
     assert total == 29
+
+
+# --- images
+
+
+def voc_folder(root: Path, *names: str) -> Path:
+    for folder in ("Annotations", "JPEGImages"):
+        (root / folder).mkdir(parents=True)
+    for name in names:
+        (root / ("Annotations" if name.lower().endswith("xml") else "JPEGImages") / name).write_bytes(
+            xml(f"<name>dog</name>{BOX}")
+        )
+    return root
+
+
+def test_files_beside_the_images_are_no_images(tmp_path):
+    labels = [f"{i}.xml" for i in range(3)] + ["caf\u00e9.XML", "._0.xml"]
+    root = voc_folder(
+        tmp_path, *labels, "0.jpg", "0.txt", "1.txt", "1.PNG", "2.webp", "2.xcf", "._2.jpg", "cafe\u0301.jpg"
+    )
+    found = {name: path.name for name, path in find_annotations(root).items()}
+    expected = {"0.jpg": "0.xml", "1.PNG": "1.xml", "2.webp": "2.xml", "cafe\u0301.jpg": "caf\u00e9.XML"}
+    assert found == {f"JPEGImages/{image}": label for image, label in expected.items()}
+    (root / "JPEGImages" / "0.png").touch()
+    with pytest.raises(InputError, match=r"0\.png: has the same name as 0\.jpg"):
+        find_annotations(root)
+
+
+def test_fractions_instead_of_pixels():
+    fraction = "<bndbox><xmin>0.1</xmin><ymin>0.2</ymin><xmax>0.5</xmax><ymax>0.9</ymax></bndbox>"
+    image = parse(xml(f"<name>dog</name>{fraction}"), "a.xml")
+    with pytest.raises(InputError, match=r"the corners of all 1 boxes lie within 0\.\.1"):
+        to_coco({"a.jpg": image}, {"a.jpg": 1}, CLASSES)
+    pixel = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>1</xmax><ymax>1</ymax></bndbox>"
+    to_coco({"a.jpg": parse(xml(f"<name>dog</name>{pixel}"), "a.xml")}, {"a.jpg": 1}, CLASSES)

@@ -16,11 +16,14 @@ import numpy as np
 
 from annotations import Instance
 from annotations.fields import MAX_COORDINATE
+from annotations.outline import crosses, in_order
 from dataset.issues import DataIssues
-from dataset.parsers.base import flaw_of, read_text
+from dataset.parsers.base import CROSSING, REORDERED, flaw_of
 from errors import InputError
+from files import is_hidden, read_text
 
-_POLYGONS = ("polygon", "quad")
+_MAX_LABELME = 1 << 28  # bytes: a file may hold its image
+_POLYGONS = ("polygon", "quad", "oriented_rectangle", "rotation")
 _SETS = {"train": "Train", "val": "Test", "test": "Test"}
 _TRANSCRIPTIONS = ("utf8_string", "transcription", "text")
 _KINDS = {str: "a string", int: "a whole number", list: "a list", Mapping: "an object"}
@@ -67,7 +70,7 @@ class Import:
         try:
             yield
         except InputError as error:
-            self.problems.append(str(error))
+            self.problems.append(" ".join(str(error).splitlines()))  # a file name may hold more than one
 
     def add(self, to: list[Instance], points: np.ndarray, where: str, text: str, ignored: bool) -> None:
         """Appends an instance, unless its polygon encloses nothing, which is counted."""
@@ -75,20 +78,24 @@ class Import:
         flaw = flaw_of(points)
         if flaw:
             self.issues.add(flaw, where)
-        else:
-            to.append(Instance(points, where, text, difficult=ignored or text in ("#", *self.ignore_labels)))
+            return
+        ordered = in_order(points)
+        if ordered is not points or crosses(points):
+            self.issues.add(REORDERED if ordered is not points else CROSSING, where)
+        to.append(Instance(ordered, where, text, difficult=ignored or text in ("#", *self.ignore_labels)))
 
 
 def read_labelme(folder: Path, job: Import) -> list[LabelledImage]:
     """Reads all labelme files in and below a folder, in the order of their paths.
 
-    Shapes of type polygon, quad and rectangle are text, their label is the transcription; others are left out
-    and counted. An image is looked for relative to its JSON file, or by its name in `job.images`.
+    Shapes of type polygon, quad, rectangle and oriented_rectangle (or rotation) are text, their label is the
+    transcription; others are left out and counted. An image is looked for relative to its JSON file, or by its name
+    in `job.images`.
 
     Raises:
         InputError: there is no JSON file. Mistakes in one are collected.
     """
-    files = sorted(p for p in folder.rglob("*.json") if not p.name.startswith("."))
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() == ".json" and not _is_hidden(p, folder))
     if not files:
         raise InputError(f"{folder}: holds no .json file; name the folder that labelme saved to")
     found = []
@@ -98,8 +105,12 @@ def read_labelme(folder: Path, job: Import) -> list[LabelledImage]:
     return found
 
 
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(map(is_hidden, path.relative_to(folder).parts))
+
+
 def _labelme_image(file: Path, job: Import) -> LabelledImage:
-    content = _load(file)
+    content = _load(file, _MAX_LABELME)
     shapes = _get(content, "shapes", list, str(file))
     name = PureWindowsPath(_get(content, "imagePath", str, str(file)))  # understands both kinds of slashes
     path = job.images / name.name if job.images else file.parent / name.as_posix()
@@ -184,7 +195,7 @@ def _entries(content: Mapping, key: str, file: Path, job: Import) -> dict[str, t
 
 
 def _coco_image(entry: Mapping, where: str, folder: Path) -> LabelledImage:
-    name = _get(entry, "file_name", str, where)
+    name = _get(entry, "file_name", str, where).replace("\\", "/")
     _require(folder / name, f"{where}: file_name {name!r}")
     group = entry.get("set")
     if group is not None and str(group) not in _SETS:
@@ -201,7 +212,8 @@ def _add_coco_text(instances: list[Instance], entry: Mapping, where: str, job: I
         if isinstance(parts, Mapping):
             job.issues.add("run-length masks replaced by their box and ignored", where)
             ignored = True
-        (x, y), (w, h) = _points(_get(entry, "bbox", list, where)[:4], f"{where}.bbox", least=2)
+        bbox = _get(entry, "bbox", list, where)
+        (x, y), (w, h) = _points(bbox[:4], f"{where}.bbox", least=2)[:2]
         parts = [[x, y, x + w, y, x + w, y + h, x, y + h]]
     elif not isinstance(parts[0], list):
         parts = [parts]
@@ -212,10 +224,10 @@ def _add_coco_text(instances: list[Instance], entry: Mapping, where: str, job: I
         job.add(instances, _points(points, f"{where}.{name}"), where, text, ignored)
 
 
-def _load(file: Path) -> Mapping[str, Any]:
-    """The object in a JSON file."""
+def _load(file: Path, limit: int | None = None) -> Mapping[str, Any]:
+    """The object in a JSON file of at most `limit` bytes."""
     try:
-        content = json.loads(read_text(file))
+        content = json.loads(read_text(file, limit))
     except json.JSONDecodeError as error:
         reason = f"{error.msg}, column {error.colno}"
         raise InputError(f"{file}, line {error.lineno}: is not JSON ({reason}); correct or remove the file") from error
@@ -261,5 +273,9 @@ def _size(entry: Mapping, width: str, height: str) -> tuple[int, int] | None:
 
 
 def _require(path: Path, what: str) -> None:
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name that is too long
+        there = False
+    if not there:
         raise InputError(f"{what}: there is no file {path}; put it there, or name the images' folder with --images")

@@ -20,8 +20,8 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from annotations import Instance, total_text
+from dataset.images import SUFFIXES, max_pixels
 from dataset.issues import DataIssues
-from dataset.parsers.base import IMAGE_SUFFIXES
 from engine import cli
 from errors import InputError
 from tools.foreign_annotations import Import, LabelledImage, read_coco, read_labelme
@@ -49,10 +49,12 @@ def stored_anew(image: LabelledImage, issues: DataIssues) -> Image.Image | None:
     """
     try:
         with Image.open(image.path) as picture:
+            if picture.width * picture.height > max_pixels():
+                raise OSError(f"has {picture.width}x{picture.height} pixels, more than {max_pixels():,}")
             if _must_turn(picture, image):
                 issues.add("images turned as their EXIF orientation says, and stored so", str(image.path))
                 return ImageOps.exif_transpose(picture)
-            if image.path.suffix.lower() not in IMAGE_SUFFIXES:
+            if image.path.suffix.lower() not in SUFFIXES:
                 issues.add("images stored as PNG", str(image.path))
                 return picture.copy() if picture.mode.startswith("I") else picture.convert("RGB")  # I: 16 bits
             return None
@@ -75,7 +77,7 @@ def _must_turn(picture: Image.Image, image: LabelledImage) -> bool:
 def write_image(image: LabelledImage, folder: Path, link: bool, issues: DataIssues) -> None:
     """Copies or links an image file into a folder, or stores the picture anew where that is needed."""
     picture = stored_anew(image, issues)
-    suffix = image.path.suffix if image.path.suffix.lower() in IMAGE_SUFFIXES else ".png"
+    suffix = image.path.suffix if image.path.suffix.lower() in SUFFIXES else ".png"
     target = folder / (image.path.stem + suffix)
     if picture is not None:
         picture.save(target, quality=95, subsampling=0)  # both are for JPEG; PNG loses nothing
@@ -137,6 +139,15 @@ def check_names(found: Iterable[LabelledImage], job: Import) -> None:
             job.problems.append(f"{image.where}: {same}; rename or remove one of them")
 
 
+def check_text(found: Sequence[LabelledImage], issues: DataIssues) -> None:
+    """InputError when no text is left that can be learnt; it says why."""
+    if all(instance.difficult for image in found for instance in image.instances):
+        ignored = sum(len(image.instances) for image in found)
+        why = [f"all {ignored} instances are ignored"] if ignored else []
+        reason = "; ".join(why + [f"{count} {kind}" for kind, count in issues.counts.items()]) or "nothing is labelled"
+        raise InputError(f"{issues.source}: has no text to learn: {reason}; correct the labels; nothing was written")
+
+
 def refuse_problems(job: Import) -> None:
     """InputError when there are any; they are printed if there are several."""
     if len(job.problems) == 1:
@@ -165,6 +176,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         lines = [write_split(images, aside, split, args.link, job) for split, images in splits.items()]
         refuse_problems(job)
+        check_text(found, job.issues)
         if out.exists():
             out.rmdir()
         aside.rename(out)

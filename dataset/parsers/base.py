@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +12,28 @@ import cv2
 import numpy as np
 
 from annotations import Instance
+from annotations.outline import are_fractions, crosses, in_order
 from dataset.issues import DataIssues
+from dataset.parsers.folders import ELSEWHERE, annotation_of, list_images, listing, require_folders
 from dataset.records import TextRecord
 from errors import InputError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-ELSEWHERE = "point elsewhere with --cfg-options data.root=PATH or in the config, field data.root"
+__all__ = [
+    "ELSEWHERE",
+    "FilePairParser",
+    "TextParser",
+    "annotation_of",
+    "flaw_of",
+    "list_images",
+    "require_folders",
+]
+
+logger = logging.getLogger(__name__)
+
+REORDERED = "polygons whose edges cross put in order: corners were listed row by row"
+CROSSING = "polygons whose edges cross"
+UNPAIRED = "label files without an image passed over"
+_MARKS = ("don't care", "dontcare", "do not care", "illegible", "ignore", "unreadable")
 
 
 class TextParser(ABC):
@@ -51,6 +69,11 @@ class TextParser(ABC):
     def __getitem__(self, index: int) -> TextRecord:
         """The record of one image. Does not open the image."""
 
+    def instance_counts(self) -> tuple[int, int]:
+        """Instances, and how many of them are ignored."""
+        records = [self[i] for i in range(len(self))]
+        return sum(len(r.polygons) for r in records), sum(int(r.ignore.sum()) for r in records)
+
     @property
     @abstractmethod
     def ground_truth(self) -> Path:
@@ -65,13 +88,30 @@ class FilePairParser(TextParser):
     """A benchmark with one annotation file for each image.
 
     All annotations are read at once, so that a mistake in any of them shows before training starts. Polygons
-    that enclose nothing are left out and counted in `issues`.
+    that enclose nothing are left out and counted in `issues`; so are label files of which there is no image.
+
+    Args:
+        root, split: as TextParser.
+        ignore_labels: transcriptions of text that is there but not to be learnt. Default: the benchmark's own.
+
+    Raises:
+        InputError: as TextParser; or the coordinates are fractions of the image's sides.
     """
 
-    def __init__(self, root: Path | str, split: str) -> None:
+    default_ignore_labels: tuple[str, ...] = ("###",)
+
+    def __init__(self, root: Path | str, split: str, ignore_labels: Sequence[str] | None = None) -> None:
         super().__init__(root, split)
-        self.records = [self._record(image, annotation) for image, annotation in self.list_split()]
+        self.ignore_labels = self._checked_labels(ignore_labels)
+        self._labels: Counter[str] = Counter()
+        pairs = self.list_split()
+        instances = [self.read(annotation) for _, annotation in pairs]
+        self._refuse_fractions([i.polygon for found in instances for i in found])
+        self.records = [self._record(image, found) for (image, _), found in zip(pairs, instances)]
+        if split in TextParser.splits:  # other splits are parts of these
+            self._count_unpaired([annotation for _, annotation in pairs])
         self.issues.log()
+        self._log_labels(ignore_labels)
 
     @abstractmethod
     def list_split(self) -> list[tuple[Path, Path]]:
@@ -84,19 +124,60 @@ class FilePairParser(TextParser):
 
     def ignores(self, instance: Instance) -> bool:
         """Whether an instance neither counts as text nor as background in training."""
-        return instance.transcription == "###"
+        return instance.difficult or instance.transcription in self.ignore_labels
 
-    def _record(self, image: Path, annotation: Path) -> TextRecord:
-        kept = []
-        for instance in self.read(annotation):
+    def _record(self, image: Path, instances: Sequence[Instance]) -> TextRecord:
+        kept, polygons = [], []
+        for instance in instances:
             flaw = flaw_of(instance.polygon)
-            if flaw is None:
-                kept.append(instance)
-            else:
+            if flaw is not None:
                 self.issues.add(flaw, instance.where)
-        polygons = [instance.polygon.astype(np.float32) for instance in kept]
+                continue
+            polygon = in_order(instance.polygon)
+            if polygon is not instance.polygon:
+                self.issues.add(REORDERED, instance.where)
+            elif crosses(polygon):
+                self.issues.add(CROSSING, instance.where)
+            kept.append(instance)
+            polygons.append(polygon.astype(np.float32))
+        self._labels.update(instance.transcription for instance in kept)
         ignore = np.array([self.ignores(instance) for instance in kept], bool)
         return TextRecord(image, polygons, ignore, [instance.transcription for instance in kept])
+
+    def _refuse_fractions(self, polygons: Sequence[np.ndarray]) -> None:
+        if are_fractions(polygons):
+            raise InputError(
+                f"{self.issues.source}: all coordinates of its {len(polygons)} instances lie within 0..1: fractions of "
+                "the image's sides; write them in pixels, x times the width and y times the height"
+            )
+
+    def _count_unpaired(self, used: Sequence[Path]) -> None:
+        suffixes = {path.suffix.lower() for path in used}
+        known = set(used)
+        for folder in dict.fromkeys(path.parent for path in used):
+            for path in sorted(path for paths in listing(folder) for path in paths):
+                if path.suffix.lower() in suffixes and path not in known:
+                    self.issues.add(UNPAIRED, str(path))
+
+    def _checked_labels(self, labels: Sequence[str] | None) -> tuple[str, ...]:
+        if labels is None:
+            return self.default_ignore_labels
+        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+            raise InputError(f"data.train.ignore_labels is {labels!r}; give a list of transcriptions, as ['###']")
+        return tuple(labels)
+
+    def _log_labels(self, given: Sequence[str] | None) -> None:
+        """Says which ignore labels never occur, and which labels look like some that are not among them."""
+        for label in given or ():
+            if label and not self._labels[label]:
+                logger.warning("%s: no instance is labelled %r, one of ignore_labels", self.issues.source, label)
+        for label, count in self._labels.most_common():
+            if _is_mark(label) and label not in self.ignore_labels and count > max(2, 0.01 * self._labels.total()):
+                logger.warning(
+                    "%s: %d instances labelled %r are learnt as text; if it marks text that cannot be read, set "
+                    "ignore_labels=%s",
+                    *(self.issues.source, count, label, [*self.ignore_labels, label]),
+                )
 
     def __len__(self) -> int:
         return len(self.records)
@@ -105,81 +186,17 @@ class FilePairParser(TextParser):
         return self.records[index]
 
 
-def require_folders(root: Path, *folders: Path) -> None:
-    """Checks that the data root and folders of it are there.
-
-    Raises:
-        InputError: names the first that is not.
-    """
-    missing = next((path for path in (root, *folders) if not path.is_dir()), None)
-    if missing is not None:
-        raise InputError(f"data root {root}: no folder {missing.absolute()}; put the data there, or {ELSEWHERE}")
-
-
-def list_images(root: Path, folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """The images in a folder of the data root, by name; suffixes in any case, hidden files are passed over.
-
-    Raises:
-        InputError: the root or the folder is missing, holds no image, or holds two images of the same stem
-            (results are written under the stem).
-    """
-    require_folders(root, folder)
-    files = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
-    images = sorted(files, key=lambda p: p.name)
-    if not images:
-        kinds = " ".join(suffixes)
-        raise InputError(f"data root {root}: no image ({kinds}) in {folder.absolute()}; put some there, or {ELSEWHERE}")
-    stems: dict[str, Path] = {}
-    for image in images:
-        other = stems.setdefault(image.stem, image)
-        if other is not image:
-            raise InputError(f"{image}: has the same name as {other.name}; rename or remove one of them")
-    return images
-
-
-def annotation_of(image: Path, folder: Path, *names: str) -> Path:
-    """The annotation file of an image: the one of the names that exists.
-
-    Raises:
-        InputError: none does, or several do.
-    """
-    there = [name for name in names if (folder / name).is_file()]
-    if len(there) == 1:
-        return folder / there[0]
-    if there:
-        raise InputError(f"{folder / there[0]}: stands beside {there[1]}; keep one annotation file for each image")
-    missing = " or ".join([str(folder / names[0]), *names[1:]])
-    raise InputError(f"{image}: has no annotation file {missing}; add it (it may be empty) or remove the image")
-
-
-def read_bytes(path: Path) -> bytes:
-    """Reads an annotation file.
-
-    Raises:
-        InputError: it cannot be opened.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); check the path and rights") from error
-
-
-def read_text(path: Path) -> str:
-    """Reads an annotation file in UTF-8, with or without byte-order mark; line ends stay as they are.
-
-    Raises:
-        InputError: the file cannot be opened or is not UTF-8.
-    """
-    try:
-        return read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8 text; convert the file to UTF-8") from error
+def _is_mark(label: str) -> bool:
+    """Whether a transcription looks like a mark: one sign, once or repeated."""
+    return label.strip().lower() in _MARKS or (len(set(label)) == 1 and not label.isalnum())
 
 
 def flaw_of(points: np.ndarray) -> str | None:
     """What is wrong with points (k, 2) that enclose nothing, as DataIssues counts it; None for a polygon."""
     if len(set(map(tuple, points.tolist()))) < 3:
         return "polygons with < 3 distinct points ignored"
+    if (np.ptp(points, axis=0) < 1).all():
+        return "polygons smaller than a pixel ignored"
     if cv2.contourArea(cv2.convexHull(points.astype(np.float32))) <= 0:
         return "polygons with all points on one line ignored"
     return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from annotations import Instance, ctw1500
-from dataset.parsers.base import FilePairParser, annotation_of, list_images, read_text
+from dataset.parsers.base import FilePairParser, annotation_of, list_images
 from dataset.registry import PARSERS
+from files import read_text
 
 
 @PARSERS.register_module()

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 from annotations import Instance, icdar2015
-from dataset.parsers.base import FilePairParser, annotation_of, list_images, read_text
+from dataset.parsers.base import FilePairParser, annotation_of, list_images
 from dataset.registry import PARSERS
 from errors import InputError
+from files import read_text
 
 VALIDATION_STRIDE = 10
 
@@ -19,6 +20,7 @@ class ICDAR2015(FilePairParser):
 
     `data/ICDAR2015/Challenge4/ch4_{training,test}_images/img_N.jpg` with
     `ch4_{training,test}_localization_transcription_gt/gt_img_N.txt`. The transcription `###` means ignore.
+    Labels of MLT, of RCTW-17 and with polygons are read, too: see annotations.icdar2015.
 
     The test set is not for choosing among models: for that, `validation` is the 100 training images whose N is
     divisible by 10, and `train_part` the other 900.

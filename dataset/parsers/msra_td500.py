@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 from annotations import Instance, msra_td500
-from dataset.parsers.base import FilePairParser, annotation_of, list_images, read_text
+from dataset.parsers.base import FilePairParser, annotation_of, list_images
 from dataset.registry import PARSERS
 from errors import InputError
+from files import read_text
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ class MSRATD500(FilePairParser):
     Raises:
         InputError: as TextParser.
     """
+
+    default_ignore_labels = ()
 
     def __init__(
         self, root: Path | str, split: str, hust: Path | str | None = None, difficult_as_text: bool = False

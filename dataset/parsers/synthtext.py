@@ -71,6 +71,9 @@ class SynthText(TextParser):
         image = self._index[index]
         return TextRecord(self.root / image.name, list(image.boxes), np.zeros(len(image.boxes), bool), image.words)
 
+    def instance_counts(self) -> tuple[int, int]:
+        return self._index.instances, 0
+
     @property
     def ground_truth(self) -> Path:
         raise InputError("SynthText has no evaluation protocol; set data.test to the test split of another data set")

@@ -90,20 +90,26 @@ class SynthTextIndex:
     def __len__(self) -> int:
         return len(self._ends) - 1
 
+    @property
+    def instances(self) -> int:
+        """Number of boxes of all images."""
+        return len(self._boxes)
+
     def __getitem__(self, index: int) -> IndexedImage:
         if not 0 <= index < len(self):
             raise IndexError(index)
         (box, word, name), (box_end, word_end, name_end) = self._ends[index : index + 2].tolist()
         boxes = self._boxes[box:box_end].astype(np.float32)  # a copy, to keep no view of the map
-        words = self._words[word:word_end].tobytes().decode().split()
-        return IndexedImage(self._names[name:name_end].tobytes().decode(), boxes, words or [""] * len(boxes))
+        words = self._words[word:word_end].tobytes().decode(errors="replace").split()
+        path = self._names[name:name_end].tobytes().decode(errors="replace")
+        return IndexedImage(path, boxes, words or [""] * len(boxes))
 
 
 def open_index(path: Path, stamp: dict[str, Any]) -> SynthTextIndex | None:
     """The index, or None where there is none, or one that is damaged or made of something else."""
     try:
         index = SynthTextIndex(path)
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     return index if index.stamp == stamp else None
 

@@ -1,0 +1,53 @@
+"""Outlines that are right number by number: corners in the order in which one walks round, and in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+_MAX_CORNERS = 64  # of what is looked at: pairs of edges are compared
+
+
+def crosses(polygon: np.ndarray) -> bool:
+    """Whether two edges of a polygon (k, 2) cross, more than touch; of more than 64 corners nothing is said."""
+    if not 4 <= len(polygon) <= _MAX_CORNERS:
+        return False
+    a, b = polygon, np.roll(polygon, -1, axis=0)
+    side_a, side_b = _sides(a, b, a), _sides(a, b, b)  # (edge, corner)
+    apart = side_a * side_b < 0  # the edge of the row has the ends of the other on different sides
+    return bool((apart & apart.T).any())
+
+
+def in_order(polygon: np.ndarray) -> np.ndarray:
+    """The polygon with its corners put in order where that is what is wrong with it; else as it is.
+
+    The commonest slip is to write them row by row, as one reads: the upper ones from left to right, then the lower
+    ones from left to right, too. Four corners have one order in which no edges cross, up to direction and start.
+
+    Args:
+        polygon: (k, 2).
+    """
+    if not crosses(polygon):
+        return polygon
+    half = (len(polygon) + 1) // 2
+    orders = [[*range(half), *reversed(range(half, len(polygon)))]]
+    if len(polygon) == 4:
+        orders.append([0, 2, 1, 3])
+    return next((polygon[order] for order in orders if not crosses(polygon[order])), polygon)
+
+
+def are_fractions(polygons: Iterable[np.ndarray]) -> bool:
+    """Whether all coordinates lie within 0..1, as fractions of an image's sides do, and not only upon 0 and 1."""
+    found = False
+    for polygon in polygons:
+        if polygon.min() < 0 or polygon.max() > 1:
+            return False
+        found = found or bool((polygon % 1).any())
+    return found
+
+
+def _sides(a: np.ndarray, b: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(k, m): on which side of the line from a to b (k, 2) each of m points lies: -1, 1, or 0 for upon it."""
+    along, to = (b - a)[:, None], points[None] - a[:, None]
+    return np.sign(along[..., 0] * to[..., 1] - along[..., 1] * to[..., 0])

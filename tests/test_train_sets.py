@@ -1,0 +1,32 @@
+"""What a training set says before the first step, and what it refuses."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from coco_files import TRAIN as COCO
+from coco_files import write
+from icdar_files import QUAD, layout
+from icdar_files import TRAIN as TEXT
+
+from engine.tasks import TASKS
+from errors import InputError
+
+
+def test_the_overview_is_logged(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    root = layout(tmp_path / "text", {"img_1": f"{QUAD},a", "img_2": f"{QUAD},###"})
+    dataset = TASKS["text"].train_set({"train": TEXT, "root": str(root), "batch_size": 2}, seed=0)
+    assert dataset.overview() in caplog.messages and "2 instances, 1 of them ignored" in dataset.overview()
+    objects = TASKS["detection"].train_set({"train": COCO, "root": str(write(tmp_path / "objects"))}, seed=0)
+    assert objects.overview() in caplog.messages
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(2, 1), (1, 8)])
+def test_batch_normalisation_of_one_pixel_is_refused(tmp_path, images, batch_size):
+    root = layout(tmp_path, {f"img_{i}": f"{QUAD},a" for i in range(images)})
+    small = {"train": {**TEXT, "img_size": 32}, "root": str(root), "batch_size": batch_size}
+    with pytest.raises(InputError, match=r"data\.train\.img_size=32 with one image a batch"):
+        TASKS["text"].train_set(small, seed=0)
+    TASKS["text"].train_set({**small, "train": TEXT}, seed=0)
