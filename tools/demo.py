@@ -6,7 +6,7 @@ again; delete outputs/demo to start over.
 
 from __future__ import annotations
 
-import json
+import argparse
 import sys
 from pathlib import Path
 
@@ -14,45 +14,43 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from engine.cli import fastest_precision  # noqa: E402
-from engine.config import load_config  # noqa: E402
 from eval.files import write_json  # noqa: E402
 from tools.demo_report import write_report  # noqa: E402
-from tools.demo_stages import Stages, run_demo  # noqa: E402
+from tools.demo_stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
 
-OUT = Path("outputs/demo")
-TEACHER, STUDENT = "config/demo/r50.py", "config/demo/distill_r18.py"
-LAST = "checkpoint_last.pth.tar"
+CONFIGS = {"teacher": "config/demo/r50.py", "student": "config/demo/distill_r18.py"}
 DATA = ["--train", 800, "--test", 100, "--size", "192x192", "--style", "easy", "--seed", 0]
+SMALL_DATA = ["--train", 8, "--test", 2, "--size", "96x96", "--style", "easy", "--seed", 0]
+SMALL = [f"data.{key}=96" for key in ("train.img_size", "train.short_size", "test.short_size")]
 
 
-def main() -> None:
-    precision = ["--precision", fastest_precision()]
-    stages = Stages(OUT, total=5)
-    stages.key = json.dumps([load_config(c).to_dict() for c in (TEACHER, STUDENT)])
-    root = load_config(TEACHER).data.root
-    teacher, student = OUT / "teacher", OUT / "student"
-    render = ["tools/make_synthetic.py", root, *DATA, "--workers", 2, "--overwrite"]
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return demo_parser(__doc__, "outputs/demo")
+
+
+def main(args: argparse.Namespace) -> None:
+    out, precision = args.out, ["--precision", fastest_precision()]
+    common = small_options(out, SMALL) if args.small else []
+    options = {"teacher": common, "student": [*common, f"distiller.teachers.0.checkpoint={out / 'teacher' / LAST}"]}
+    stages = Stages(out, 5, CONFIGS, options)
+    root = stages.configs["teacher"].data.root
+    render = ["tools/make_synthetic.py", root, *(SMALL_DATA if args.small else DATA), "--workers", 2, "--overwrite"]
     stages.run(
         "data", f"rendering synthetic images with curved text into {root}", Path(root) / "synthetic.json", *render
     )
-    train = ["train.py", TEACHER, "--work-dir", teacher, *precision]
-    stages.run("teacher", "training the teacher", teacher / LAST, *train, resume=True)
-    distil = ["knowledge_distillation_train.py", STUDENT, "--work-dir", student, *precision]
-    stages.run("student", "distilling a student from it", student / LAST, *distil, resume=True)
-    for name, config in (("teacher", TEACHER), ("student", STUDENT)):
-        folder = OUT / f"{name}_test"
-        test = ["test.py", config, OUT / name / LAST, "--work-dir", folder]
-        stages.run(f"{name}_test", f"testing the {name} on unseen images", folder / "results.json", *test)
+    stages.train("teacher", "training the teacher", "train.py", *precision)
+    stages.train("student", "distilling a student from it", "knowledge_distillation_train.py", *precision)
     summary = {}
-    for name in ("teacher", "student"):
-        results = json.loads((OUT / f"{name}_test" / "results.json").read_text())
+    for name in CONFIGS:
+        results = stages.test(name, f"testing the {name} on unseen images")
         summary[name] = {key: results[key] for key in ("precision", "recall", "hmean")}
     summary["seconds"] = {**stages.seconds, "total": round(sum(stages.seconds.values()), 1)}
-    write_json(OUT / "summary.json", summary)
-    write_report(OUT, summary, {"teacher": TEACHER, "student": STUDENT})
+    write_json(out / "summary.json", summary)
+    write_report(out, summary, stages.configs)
     print(f"\nteacher hmean {summary['teacher']['hmean']:.4f}, student hmean {summary['student']['hmean']:.4f}")
-    print(f"{OUT / 'report.html'}   {OUT / 'summary.json'}")
+    print(f"{out / 'report.html'}   {out / 'summary.json'}")
 
 
 if __name__ == "__main__":
-    run_demo(main, __doc__, "make demo")
+    run_demo(main, parser(), "make demo")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from mmengine.config import Config
 
 from dataset import collate_detection, read_image
 from distillation.centers import load_centers
-from engine.config import load_config
 from engine.stages import centers_path, features_path
 from engine.tasks import task_of
 from engine.train import build_learner
@@ -25,8 +25,8 @@ PICTURES = "pictures"
 LEVELS = ("P2", "P3")
 
 
-def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, str]) -> None:
-    """Writes OUT/report.html from the runs in OUT/NAME, NAME a key of `configs`."""
+def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Config]) -> None:
+    """Writes OUT/report.html from the runs in OUT/NAME, trained by their configs."""
     scores = [[name.replace("_", " "), *(f"{value:.4f}" for value in summary[name].values())] for name in configs]
     seconds = [[stage.replace("_", " "), f"{value:.0f}"] for stage, value in summary["seconds"].items()]
     parts = [
@@ -34,6 +34,7 @@ def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, st
         "student on its own. Trained and tested on synthetic shapes, scored as COCO does on images that none has "
         "seen. One seed: this shows that the path works, not what distillation gains.</p>",
         table(["", *next(iter(summary.values()))], scores),
+        f"<p><b>{comparison(summary)}</b></p>",
         "<h2>Training</h2>",
         plot(_curves({name: out / name for name in configs})),
         "<h2>Class centres</h2><p>Where in its box each teacher sees an object of a class: mean over all training "
@@ -49,6 +50,13 @@ def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, st
         table(["stage", "seconds"], seconds),
     ]
     write_page(out / "report.html", "Multi-neck distillation demo", parts)
+
+
+def comparison(summary: Mapping[str, Mapping[str, float]]) -> str:
+    """A sentence on what distillation changed, for better or worse."""
+    distilled, alone = (summary[name]["ap"] for name in ("student", "student_without_distillation"))
+    what = "better" if distilled > alone else "worse" if distilled < alone else "neither better nor worse"
+    return f"AP of the student distilled {distilled:.4f}, alone {alone:.4f}: distillation made it {what} here."
 
 
 def _curves(runs: Mapping[str, Path]) -> Figure:
@@ -80,23 +88,25 @@ def _centres(out: Path, number: int) -> str:
 
 
 @torch.no_grad()
-def _masks(config: str) -> list[str]:
+def _masks(cfg: Config) -> list[str]:
     """The masks of both teachers over one training image, as the learner of the distillation makes them."""
-    cfg = load_config(config)
     dataset = task_of(cfg).train_set(cfg.data, seed=0)
     learner = build_learner(cfg, dataset)
-    batch = collate_detection([max((dataset[i] for i in range(20)), key=lambda sample: len(sample.record.boxes))])
+    batch = collate_detection(
+        [max((dataset[i] for i in range(min(20, len(dataset)))), key=lambda sample: len(sample.record.boxes))]
+    )
     image = denormalise(batch.images[0].numpy())
     boxes = batch.targets[0]["boxes"].numpy()
     rows = [row([picture(draw_objects(image, boxes, {}), "training image")] + [""] * 3)]
     for index, teacher in enumerate(learner.teachers):
         taught = teacher(batch.images, batch.sizes)
+        levels = taught.branches[0]
         kinds = {}
         for name, use in {"centres": (True, False), "proposals": (False, True), "product": (True, True)}.items():
             learner.use_centres, learner.use_proposals = use
-            kinds[name] = learner.object_masks(index, taught, batch.targets)
-        for level, name in enumerate(LEVELS):
-            rows.append(row([_heat(kinds[k][level][0].numpy(), f"teacher {index + 1}, {name}: {k}") for k in kinds]))
+            kinds[name] = learner.object_masks(index, levels, taught.detections, batch.targets)
+        for number, name in enumerate(LEVELS):
+            rows.append(row([_heat(kinds[k][number][0].numpy(), f"teacher {index + 1}, {name}: {k}") for k in kinds]))
     return rows
 
 
@@ -108,9 +118,9 @@ def _heat(mask: np.ndarray, caption: str) -> str:
     return plot(figure, caption)
 
 
-def _examples(out: Path, configs: Mapping[str, str]) -> list[str]:
+def _examples(out: Path, names: Iterable[str]) -> list[str]:
     """The pictures that test.py has drawn, all models side by side."""
-    folders = {name: out / f"{name}_test" / PICTURES for name in configs}
+    folders = {name: out / f"{name}_test" / PICTURES for name in names}
     files = sorted(path.name for path in next(iter(folders.values())).iterdir())[:EXAMPLES]
     return [
         row([picture(read_image(folder / file), name.replace("_", " ")) for name, folder in folders.items()])

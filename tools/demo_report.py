@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from mmengine.config import Config
 
 from dataset import read_image
 from engine.checkpoint import load_detector
-from engine.config import load_config, test_settings
+from engine.config import test_settings
 from engine.inference import decoder, predict_logits, test_set, to_polygons
 from engine.visualise import draw
 from tools.report import picture, plot, row, table, write_page
@@ -22,8 +23,8 @@ EXAMPLES = 6
 NAMES = ("teacher", "student")
 
 
-def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, str]) -> None:
-    """Writes OUT/report.html from the runs in OUT/teacher and OUT/student."""
+def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Config]) -> None:
+    """Writes OUT/report.html from the runs in OUT/teacher and OUT/student, trained by their configs."""
     scores = [[name, *(f"{summary[name][k]:.4f}" for k in ("precision", "recall", "hmean"))] for name in NAMES]
     seconds = [[stage, f"{value:.0f}"] for stage, value in summary["seconds"].items()]
     parts = [
@@ -69,9 +70,8 @@ def _curves(runs: Mapping[str, Path]) -> Figure:
     return figure
 
 
-def _examples(out: Path, configs: Mapping[str, str]) -> list[str]:
+def _examples(out: Path, cfgs: Mapping[str, Config]) -> list[str]:
     cpu, rows = torch.device("cpu"), []
-    cfgs = {name: load_config(configs[name]) for name in NAMES}
     detectors = {name: load_detector(cfgs[name].model, out / name / "checkpoint_last.pth.tar")[0] for name in NAMES}
     dataset = test_set(cfgs["teacher"].data, test_settings(cfgs["teacher"]))
     for index in range(min(EXAMPLES, len(dataset))):
