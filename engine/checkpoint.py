@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from engine.files import git_revision, write_tensors
 from engine.tasks import TASKS
 from errors import InputError
 from models import build_detector
+from models.identity import Difference, model_differences
 from models.weights import load_strict, read_checkpoint, state_dict_of
+
+logger = logging.getLogger(__name__)
 
 
 def save_checkpoint(
@@ -59,10 +63,58 @@ def load_detector(model: Mapping[str, Any], path: str | Path) -> tuple[nn.Module
         The detector in evaluation mode on the CPU, and the rest of the checkpoint (epoch, metrics, ...).
 
     Raises:
-        InputError: the file is missing, truncated, refused by `weights_only=True`, or of another architecture.
+        InputError: the file is missing, truncated, refused by `weights_only=True`; or see `restore_detector`.
     """
     checkpoint = read_checkpoint(path)
+    return restore_detector(model, checkpoint, path), {k: v for k, v in checkpoint.items() if k != "state_dict"}
+
+
+def restore_detector(model: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path) -> nn.Module:
+    """A detector, in evaluation mode on the CPU, from the content of a checkpoint.
+
+    Raises:
+        InputError: the checkpoint is of another network than the `model` section, or holds what is no number.
+    """
+    state = state_dict_of(checkpoint, source)
+    check_same_model(model, checkpoint, source)
     detector = new_detector(model, pretrained=False)
-    load_strict(detector, state_dict_of(checkpoint, path), source=path)
-    detector = detector.eval().to(memory_format=torch.channels_last)
-    return detector, {key: value for key, value in checkpoint.items() if key != "state_dict"}
+    load_strict(detector, state, source=source)
+    if hasattr(detector, "classes"):
+        detector.classes = tuple(checkpoint.get("classes", ()))
+    return detector.eval().to(memory_format=torch.channels_last)
+
+
+def check_same_model(model: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path) -> None:
+    """Refuses a checkpoint that was trained with another `model` section: of the same shapes it would load.
+
+    Checkpoints that hold no config of this project, imported ones for example, are taken as they are. Keys that only
+    choose among the detections may differ, and a line says so.
+
+    Args:
+        model: the `model` section that the weights are to be loaded under.
+        checkpoint: the content of the file.
+        source: the file, for messages.
+
+    Raises:
+        InputError: names the key that differs, and both values.
+    """
+    for key, trained, now, adjustable in _differences(model, checkpoint):
+        if not adjustable:
+            raise InputError(
+                f"{source}: was trained with {key}={trained!r}, the config has {now!r}; use the config that it was "
+                "trained with"
+            )
+        logger.warning("%s: was trained with %s=%r, runs with %r", source, key, trained, now)
+
+
+def warn_other_model(model: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path) -> None:
+    """Says in what the network of a checkpoint, from which a training starts, was another one."""
+    different = [f"{key} ({before!r} there, {now!r} here)" for key, before, now, _ in _differences(model, checkpoint)]
+    if different:
+        logger.warning("%s: is of a network that differs in %s", source, ", ".join(different))
+
+
+def _differences(model: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> list[Difference]:
+    config = checkpoint.get("config")
+    trained = config.get("model") if isinstance(config, Mapping) else None
+    return model_differences(trained, model) if isinstance(trained, Mapping) and "type" in trained else []

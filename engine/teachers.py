@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from distillation.provenance import check_same_classes
-from engine.checkpoint import new_detector
+from engine.checkpoint import check_same_model, new_detector
 from engine.config import load_config
 from engine.tasks import task_of
 from errors import InputError
+from models.identity import meaning
 from models.weights import load_strict, read_checkpoint, state_dict_of
 
 
@@ -27,12 +29,14 @@ class Teacher:
         checkpoint: the file of its weights.
         network: built from its config; the weights are not in it yet.
         weights: of the checkpoint.
+        model: the `model` section of its config, with all defaults.
     """
 
     number: int
     checkpoint: str
     network: nn.Module
     weights: Mapping[str, Tensor]
+    model: Mapping[str, Any]
 
 
 def load_teacher(cfg: Config, number: int, dataset: Dataset | None) -> Teacher:
@@ -44,7 +48,8 @@ def load_teacher(cfg: Config, number: int, dataset: Dataset | None) -> Teacher:
         dataset: what the student is trained on; its classes, if it has any, must be the teacher's.
 
     Raises:
-        InputError: a missing checkpoint, a teacher of another task, or one that was trained on other classes.
+        InputError: a missing checkpoint, one of another network than the teacher's config, a teacher of another task,
+            or one that was trained on other classes.
     """
     entry, field = cfg.distiller.teachers[number - 1], f"distiller.teachers.{number - 1}"
     own = load_config(entry.config, entry.get("cfg_options", ()))
@@ -56,9 +61,12 @@ def load_teacher(cfg: Config, number: int, dataset: Dataset | None) -> Teacher:
             f"one with --cfg-options {field}.checkpoint=FILE"
         )
     content = read_checkpoint(entry.checkpoint)
+    source = f"teacher {number}, {entry.checkpoint}"  # what is wrong with the file names it
+    weights = state_dict_of(content, source)
+    check_same_model(own.model, content, source)
     network = new_detector(own.model, pretrained=False)
-    teacher = Teacher(number, entry.checkpoint, network, state_dict_of(content, entry.checkpoint))
-    load_strict(network, teacher.weights, source=f"teacher {number}, {entry.checkpoint}")  # names the file if it fails
+    load_strict(network, weights, source=source)
+    teacher = Teacher(number, entry.checkpoint, network, weights, meaning(own.model))
     if hasattr(dataset, "classes"):
         _check_classes(teacher, content.get("classes"), dataset)
     return teacher

@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 
 from distillation import LEARNERS, Learner
 from engine.callbacks import RESUME_FILE, Checkpoints, Signals, Validation, WholeFiles, progress
-from engine.checkpoint import new_detector
+from engine.checkpoint import new_detector, warn_other_model
 from engine.cli import PRECISIONS, check_counts, check_precision, resolve_device
 from engine.config import test_settings, train_settings
 from engine.data import DataModule
@@ -34,7 +34,7 @@ from engine.stages import centers_of
 from engine.tasks import task_of
 from engine.teachers import load_teacher
 from models import LOSSES, current_names
-from models.weights import load_matching, read_weights
+from models.weights import load_matching, read_checkpoint, state_dict_of
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,9 @@ def _start_weights(student: torch.nn.Module, cfg: Config) -> None:
     """Loads `train_cfg.pretrain`, and says what the student starts from."""
     pretrain = train_settings(cfg).pretrain
     if pretrain:
-        load_matching(student, current_names(read_weights(pretrain)), source=pretrain)
+        content = read_checkpoint(pretrain)
+        warn_other_model(cfg.model, content, pretrain)
+        load_matching(student, current_names(state_dict_of(content, pretrain)), source=pretrain)
     elif cfg.model.backbone.get("pretrained") is None:
         logger.info("backbone: no ImageNet weights given (model.backbone.pretrained), starts from random ones")
     sizes = [(p.numel(), p.requires_grad) for p in student.parameters()]

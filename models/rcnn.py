@@ -52,6 +52,9 @@ class RCNN(nn.Module):
         rpn: pyramid to proposals and losses.
         heads: pyramid and proposals to detections and losses.
         num_classes: without background.
+
+    Attributes:
+        classes: the names of what it was trained on, in the order of its labels; empty where they are not known.
     """
 
     task = "detection"
@@ -65,6 +68,7 @@ class RCNN(nn.Module):
         self.rpn = rpn
         self.roi_heads = heads
         self.num_classes = num_classes
+        self.classes: tuple[str, ...] = ()
 
     def forward(
         self, images: Tensor, sizes: list[tuple[int, int]], targets: list[dict[str, Tensor]] | None = None

@@ -45,7 +45,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def state_dict_of(checkpoint: Mapping[str, Any], source: str | Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, without `module.` prefixes; InputError if there are none."""
+    """The tensors of a checkpoint, without `module.` prefixes.
+
+    Raises:
+        InputError: there are none, or one of them holds what no trained network holds (see `check_numbers`).
+    """
     state = checkpoint.get("state_dict", checkpoint)
     if not isinstance(state, Mapping):
         raise InputError(f"{source}: 'state_dict' is a {type(state).__name__}, expected a mapping of tensors")
@@ -59,8 +63,32 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str | Path) -> dict[str
         elif "state_dict" in checkpoint:
             logger.warning("%s: %s is no tensor but a %s; left out", source, key, type(value).__name__)
     if not tensors:
+        if {"state", "param_groups"} <= set(state):
+            raise InputError(f"{source}: holds the state of an optimiser, no weights; name a checkpoint of the network")
         raise InputError(f"{source}: holds no tensors under 'state_dict'")
+    check_numbers(tensors, source)
     return tensors
+
+
+def check_numbers(state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Refuses weights that make every score meaningless without any error.
+
+    Raises:
+        InputError: names the first tensor with NaN or an infinity, the first negative variance, or a tensor that is
+            not dense.
+    """
+    for name, tensor in state.items():
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
+            raise InputError(f"{source}: {name} is no dense tensor of numbers; save the plain weights of the network")
+        if tensor.is_floating_point() or tensor.is_complex():
+            bad = int((~(tensor.float() if tensor.itemsize == 1 else tensor).isfinite()).sum())
+            if bad:
+                raise InputError(
+                    f"{source}: {name} holds {bad} of {tensor.numel()} values that are not finite: the training that "
+                    "wrote it had diverged; use an earlier checkpoint, or train again with a lower train_cfg.lr"
+                )
+            if name.endswith("running_var") and tensor.numel() and float(tensor.min()) < 0:
+                raise InputError(f"{source}: {name} holds a negative variance; the file is damaged, use another one")
 
 
 def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
@@ -76,6 +104,7 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str | Pat
             )
             if keys
         ]
+        _refuse_resume_file(state, source)
         raise InputError(
             f"{source}: weights of another architecture than the config's model: {'; '.join(parts)}; "
             "use the config that it was trained with"
@@ -93,6 +122,7 @@ def load_matching(model: nn.Module, state: Mapping[str, Tensor], source: str | P
     left_out = set(unexpected) | {name.split(" ")[0] for name in reshaped}
     matching = {key: value for key, value in state.items() if key not in left_out}
     if not matching:
+        _refuse_resume_file(state, source)
         raise InputError(f"{source}: none of its {len(state)} tensors fits {type(model).__name__}")
     model.load_state_dict(matching, strict=False)
     logger.info("%s: loaded %d tensors", source, len(matching))
@@ -112,6 +142,14 @@ def _differences(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[list[st
         if key in state and own[key].shape != state[key].shape
     ]
     return missing, unexpected, reshaped
+
+
+def _refuse_resume_file(state: Mapping[str, Tensor], source: str | Path) -> None:
+    if any(name.startswith("learner.") for name in state):
+        raise InputError(
+            f"{source}: holds all of a training run, for --resume; name the network alone, checkpoint_last.pth.tar "
+            "beside it"
+        )
 
 
 def _shorten(keys: list[str], most: int = 3) -> str:

@@ -89,7 +89,7 @@ def write_centers(cfg, dataset, folder: Path) -> None:
             entry.centers = str(folder / f"centers{number}.npz")
             descriptors = torch.nn.functional.normalize(torch.rand(len(dataset.classes), 49)).numpy()
             labels = np.arange(1, len(dataset.classes) + 1, dtype=np.int32)
-            teacher = Teacher(number, entry.checkpoint, torch.nn.Module(), read_weights(entry.checkpoint))
+            teacher = Teacher(number, entry.checkpoint, torch.nn.Module(), read_weights(entry.checkpoint), {})
             origin = provenance(cfg, teacher, dataset)
             save_centers(entry.centers, Centers(descriptors, labels, origin))
 

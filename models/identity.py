@@ -1,0 +1,77 @@
+"""Whether two `model` sections of configs mean the same network, whatever they leave to defaults."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from models.registry import MODELS
+
+# What training needs and a trained network does not depend on, what follows from other parts, and whether masks are
+# predicted at all.
+_WITHOUT_MEANING = {
+    "pretrained", "recompute", "freeze_norm", "frozen_stages", "samples", "positive_iou", "pre_nms_train",
+    "post_nms_train", "predict_masks", "in_channels",
+}  # fmt: skip
+# What a trained network may be run with differently: how many boxes are looked at, and which of them are given.
+_ADJUSTABLE = {"score_thresh", "nms_thresh", "detections", "pre_nms_test", "post_nms_test"}
+_DEFAULT_PARTS = {"rpn": {"type": "RPN"}}  # of RCNN, see build_rcnn
+
+
+class Difference(NamedTuple):
+    """A key in which two `model` sections differ.
+
+    Attributes:
+        key: its path, such as 'model.neck.version'.
+        first, second: the values; of a part, its type.
+        adjustable: the weights fit both values; only what is taken of the detections differs.
+    """
+
+    key: str
+    first: Any
+    second: Any
+    adjustable: bool
+
+
+def model_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
+    """The keys in which two `model` sections differ in meaning, those that change what is computed first.
+
+    Keys that are left out have the defaults of their class. Keys that only training reads are passed over.
+    """
+    found = _compare(meaning(first), meaning(second), "model")
+    return sorted(found, key=lambda difference: difference.adjustable)
+
+
+def meaning(part: Any) -> Any:
+    """A section, or a value, as it is compared: with all defaults, without what has no meaning for the network."""
+    if isinstance(part, (list, tuple)):
+        return [meaning(value) for value in part]
+    if not isinstance(part, Mapping):
+        return part
+    values = {**_defaults(part.get("type")), **part}
+    if isinstance(values.get("name"), str):  # timm's names: what follows the dot says where weights come from
+        values["name"] = values["name"].partition(".")[0]
+    return {key: meaning(value) for key, value in values.items() if key not in _WITHOUT_MEANING}
+
+
+def _defaults(name: Any) -> dict[str, Any]:
+    if name not in MODELS.module_dict:
+        return {}
+    parameters = inspect.signature(MODELS.get(name)).parameters
+    parts = {key: part for key, part in _DEFAULT_PARTS.items() if key in parameters}
+    return parts | {key: p.default for key, p in parameters.items() if p.default is not p.empty}
+
+
+def _compare(first: Any, second: Any, path: str) -> Iterator[Difference]:
+    same_kind = isinstance(first, Mapping) and isinstance(second, Mapping) and first.get("type") == second.get("type")
+    if same_kind:
+        for key in dict.fromkeys([*first, *second]):
+            yield from _compare(first.get(key), second.get(key), f"{path}.{key}")
+    elif first != second:
+        adjustable = path.rpartition(".")[2] in _ADJUSTABLE
+        yield Difference(path, _shown(first), _shown(second), adjustable)
+
+
+def _shown(value: Any) -> Any:
+    return value.get("type", value) if isinstance(value, Mapping) else value
