@@ -1,14 +1,19 @@
-"""A run killed between epochs and resumed ends with the weights of the uninterrupted run, bit for bit."""
+"""A run that was interrupted, however it was, ends with the weights of the uninterrupted run, bit for bit."""
 
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import pytest
 import torch
 from conftest import ROOT, run_process, run_script
+from stage_configs import SHAPES, write_configs
 
+from dataset.synthetic_coco import write_coco
 from models.weights import read_checkpoint
 
 
@@ -16,34 +21,102 @@ def weights(folder):
     return read_checkpoint(folder / "checkpoint_last.pth.tar")["state_dict"]
 
 
-def test_killed_and_resumed_equals_uninterrupted(configs, tmp_path):
-    options = [
-        "--device",
-        "cpu",
-        "--seed",
-        3,
-        "--cfg-options",
-        "train_cfg.epoch=4",
-        "loss.embedding_version=2",
-    ]
-    script = ["train.py", configs["student"]]
-    run_process(*script, "--work-dir", tmp_path / "whole", *options)
+def assert_equal_weights(first: Path, second: Path) -> None:
+    left, right = weights(first), weights(second)
+    assert left.keys() == right.keys()
+    assert [key for key in left if not torch.equal(left[key], right[key])] == []
 
-    command = [sys.executable, *map(str, [*script, "--work-dir", tmp_path / "killed", *options])]
+
+@pytest.fixture(scope="module")
+def runs(configs, tmp_path_factory) -> dict[str, list]:
+    """Commands that train: text, with parts, with accumulated gradients, distilled; and objects."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_coco(folder / "shapes", train=6, val=2, size=(64, 64), seed=2)
+    objects = write_configs(folder, {**SHAPES, "root": (folder / "shapes").as_posix()})
+    run_script("train.py", configs["teacher"], "--device", "cpu", "--work-dir", folder / "teacher", "--max-steps", 1)
+    teacher = folder / "teacher" / "checkpoint_last.pth.tar"
+    text = ["train.py", configs["student"], "--cfg-options", "loss.embedding_version=2"]
+    return {
+        "text": [*text, "train_cfg.epoch=3"],
+        "parts": [*text, "train_cfg.epoch=2", "train_cfg.parts=2", "data.batch_size=1"],
+        "accumulation": [*text, "train_cfg.epoch=3", "train_cfg.grad_accumulation=2", "train_cfg.optimizer=SGD"],
+        "distilled": [
+            *("knowledge_distillation_train.py", configs["distill"], "--checkpoint_t", teacher),
+            *("--cfg-options", "train_cfg.epoch=3"),
+        ],
+        "objects": ["train.py", objects["faster"], "--cfg-options", "train_cfg.epoch=3"],
+    }
+
+
+@pytest.mark.parametrize("kind", ["text", "parts", "accumulation", "distilled", "objects"])
+def test_resumed_equals_uninterrupted_whatever_the_number_of_workers(runs, tmp_path, kind):
+    """The uninterrupted run reads its samples itself; the resumed ones have them read by 0, 1 and 2 processes."""
+
+    def run(folder: Path, workers: int, *options: object) -> None:
+        run_script(*runs[kind], f"data.num_workers={workers}", "--device", "cpu", "--work-dir", folder, *options)
+
+    run(tmp_path / "whole", 0)
+    within = 4  # steps: within the second epoch, which is repeated
+    for workers in (0, 1, 2):
+        folder = tmp_path / f"{workers} workers"
+        run(folder, workers, "--max-steps", within)
+        assert (folder / "resume.ckpt").is_file()
+        run(folder, workers, "--resume")
+        assert_equal_weights(tmp_path / "whole", folder)
+
+
+def kill_at_random(command: list[str], folder: Path, chance: random.Random, most: float) -> bool:
+    """Starts a run, and kills it some time after its first epoch; False if it ended before."""
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (tmp_path / "killed" / "resume.ckpt").exists():
-        assert process.poll() is None, "ended before its first epoch did"
+    while not (folder / "resume.ckpt").exists() and process.poll() is None:
         time.sleep(0.01)
+    time.sleep(chance.uniform(0, most))
+    ended = process.poll()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    interrupted = read_checkpoint(tmp_path / "killed" / "checkpoint_last.pth.tar")
-    assert interrupted["epoch"] < 4, "too late to interrupt anything"
+    assert ended in (None, 0)
+    return ended is None
 
-    run_process(*script, "--work-dir", tmp_path / "killed", "--resume", *options)
-    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
-    assert whole.keys() == resumed.keys()
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    assert not torch.equal(interrupted["state_dict"]["head.conv2.weight"], whole["head.conv2.weight"])
+
+@pytest.mark.parametrize("kind", ["text", pytest.param("objects", marks=pytest.mark.slow)])
+def test_killed_at_any_moment_and_resumed_equals_uninterrupted(runs, tmp_path, kind):
+    """With two processes that read samples; what a kill leaves half-written is swept away by the next run."""
+    options = ["train_cfg.epoch=4", "data.num_workers=2", "--device", "cpu", "--seed", 3]
+    run_script(*runs[kind], *options, "--work-dir", tmp_path / "whole")
+    folder, seed = tmp_path / "killed", time.time_ns()
+    command = [sys.executable, *map(str, [*runs[kind], *options, "--work-dir", folder])]
+    assert kill_at_random(command, folder, random.Random(seed), 0.3), f"seed {seed}: nothing was interrupted"
+    interrupted = weights(folder)
+    (folder / ".resume.ckpt.1234.tmp").write_bytes(b"half")
+    run_process(*command[1:], "--resume")
+    assert_equal_weights(tmp_path / "whole", folder)
+    assert not torch.equal(next(iter(interrupted.values())), next(iter(weights(folder).values())))
+    assert not list(folder.glob(".*.tmp"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["text", "accumulation", "objects"])
+def test_killed_again_and_again(runs, tmp_path, kind):
+    options = ["train_cfg.epoch=30", "data.num_workers=1", "--device", "cpu"]
+    run_script(*runs[kind], *options, "--work-dir", tmp_path / "whole")
+    folder, seed = tmp_path / "killed", time.time_ns()
+    chance = random.Random(seed)
+    command = [sys.executable, *map(str, [*runs[kind], *options, "--work-dir", folder])]
+    kills = 0
+    while kill_at_random([*command, "--resume"], folder, chance, 12) and kills < 8:
+        kills += 1
+    assert kills, f"seed {seed}: nothing was interrupted"
+    run_process(*command[1:], "--resume")
+    assert_equal_weights(tmp_path / "whole", folder)
+
+
+def test_two_processes_resumed_equal_two_processes_uninterrupted(runs, tmp_path):
+    common = [*runs["text"], "train_cfg.epoch=2", "data.num_workers=2", "train_cfg.val_interval=0"]
+    common += ["--device", "cpu", "--devices", 2]
+    run_process(*common, "--work-dir", tmp_path / "whole")
+    run_process(*common, "--work-dir", tmp_path / "stopped", "--max-steps", 4)
+    run_process(*common, "--work-dir", tmp_path / "stopped", "--resume")
+    assert_equal_weights(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_resume_without_anything_to_resume_says_so(configs, tmp_path):
