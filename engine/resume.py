@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from distillation.provenance import tensors_sha256
 from engine.callbacks import RESUME_FILE
 from engine.config import train_settings
 from engine.module import TrainingModule
+from engine.settings import TrainSettings
 from errors import InputError
 from models.weights import read_checkpoint, state_dict_of
 
@@ -72,16 +74,23 @@ def resume_point(folder: Path, run: Mapping[str, Any], module: TrainingModule) -
         raise InputError(f"{path}: of another architecture ({len(different)} tensors, {min(different)}, ...)")
     if not isinstance(before, Mapping):
         raise InputError(f"{path}: written by an earlier version; start anew with train_cfg.pretrain={folder}/...")
-    _compare(path, dict(_facts(before)), dict(_facts(run)))
+    _compare(path, dict(_facts(_spelt_out(before))), dict(_facts(_spelt_out(run))))
     done, whole = before["epochs"], module.settings.epoch * module.settings.parts
     if done > whole:
         raise InputError(f"{path}: {done} epochs are done, train_cfg.epoch asks for {whole}; give {done} or more")
     return path, done
 
 
+def _spelt_out(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity of a run with the defaults of its train_cfg section: to spell one out is no change."""
+    config = dict(run["config"])
+    config["train_cfg"] = {f.name: f.default for f in fields(TrainSettings)} | dict(config.get("train_cfg", {}))
+    return {**run, "config": config}
+
+
 def _compare(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    said = {key: f"{key} (was {before.get(key)}, is {now.get(key)})" for key in changed}
+    said = {key: f"{key} (was {before.get(key, 'not set')}, is {now.get(key, 'not set')})" for key in changed}
     said["frozen"] = "the weights of its teachers, or its class centres"
     fixed = [key for key in changed if any(f"{key}.".startswith(f"{name}.") for name in FIXED)]
     if fixed:

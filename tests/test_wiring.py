@@ -2,59 +2,20 @@
 
 import copy
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 import torch
 from conftest import ROOT, run_process, run_script
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from training_record import Draw, Step, norm, note_draws, observed, rates, recorded
 
 import engine.train
-from distillation import Learner
 from engine.config import load_config
-from models import TextDetector
 from models.weights import read_checkpoint
 
 IMAGES = 6  # of the small data set
 LR = 0.05
-
-
-class Step(NamedTuple):
-    """What an optimiser did: its options, and all its parameters before and after, with the gradients it was given."""
-
-    options: dict[str, Any]
-    before: list[torch.Tensor]
-    gradients: list[torch.Tensor]
-    after: list[torch.Tensor]
-
-
-@contextmanager
-def recorded() -> Iterator[list[Step]]:
-    """The steps of every optimiser while the block runs."""
-    steps, before = [], []
-
-    def parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
-        return [p for group in optimizer.param_groups for p in group["params"]]
-
-    def start(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        before[:] = [p.detach().clone() for p in parameters(optimizer)]
-
-    def end(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        [group] = optimizer.param_groups
-        given = parameters(optimizer)
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in given]
-        options = {key: value for key, value in group.items() if key != "params"}
-        steps.append(Step(options, list(before), gradients, [p.detach().clone() for p in given]))
-
-    hooks = [register_optimizer_step_pre_hook(start), register_optimizer_step_post_hook(end)]
-    try:
-        yield steps
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @pytest.fixture
@@ -71,14 +32,6 @@ def steps_of(configs, tmp_path) -> Callable[..., list[Step]]:
         return steps
 
     return run
-
-
-def rates(steps: list[Step]) -> list[float]:
-    return [step.options["lr"] for step in steps]
-
-
-def norm(tensors: list[torch.Tensor]) -> float:
-    return float(torch.stack([t.double().norm() for t in tensors]).norm())
 
 
 # ---------------------------------------------------------------------------------------------------- the schedule
@@ -154,23 +107,6 @@ def test_accumulated_gradients_are_the_mean_of_their_batches(steps_of):
 
 
 # ------------------------------------------------------------------------------------------- options and the networks
-
-
-@contextmanager
-def observed() -> Iterator[list[tuple[str, bool, torch.dtype, int]]]:
-    """Of every forward pass of a convolution or a text detector: its class, whether it trains, dtype and images."""
-    seen = []
-
-    def note(module: torch.nn.Module, inputs: tuple, output: Any) -> None:
-        if isinstance(module, (torch.nn.Conv2d, TextDetector)):
-            dtype = output.dtype if isinstance(output, torch.Tensor) else torch.float32
-            seen.append((type(module).__name__, module.training, dtype, len(inputs[0])))
-
-    hook = torch.nn.modules.module.register_module_forward_hook(note)
-    try:
-        yield seen
-    finally:
-        hook.remove()
 
 
 @pytest.fixture(scope="module")
@@ -266,27 +202,10 @@ def test_the_best_checkpoint_is_of_the_epoch_with_the_highest_score(
 # --------------------------------------------------------------------------------------------------- the random state
 
 
-class Draw(NamedTuple):
-    """What a training step begins with: its random state, and its images."""
-
-    number: float
-    names: list[str]
-
-
-def note_draws(draws: Callable[[Draw], object]) -> Any:
-    """Hands what every training step from now on begins with to `draws`; returns a handle that ends it."""
-
-    def note(module: torch.nn.Module, inputs: tuple) -> None:
-        if isinstance(module, Learner) and torch.is_grad_enabled():
-            draws(Draw(float(torch.rand(())), inputs[0].names))
-
-    return torch.nn.modules.module.register_module_forward_pre_hook(note)
-
-
 DRAWS_OF_PROCESSES = """
 import json, os, sys
 sys.path[:0] = [{root!r}, {root!r} + "/tests"]
-from test_wiring import note_draws
+from training_record import note_draws
 from engine import cli
 from distillation import Learner
 from engine.config import load_config
