@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -14,11 +15,13 @@ from collections.abc import Callable
 
 MEMORY = "smaller images or batches (data.batch_size, --batch-size), fewer workers (data.num_workers)"
 SHARED_MEMORY = "data.num_workers=0, or more shared memory (docker run --shm-size=8g)"
+SHARED_FOLDER = "/dev/shm"  # where Linux keeps it
 # What libraries say, under no type of their own, when the machine has run out of something -> what to do about it.
 MACHINE = {
     r"out of memory|can't allocate memory|not enough memory|Insufficient memory|Failed to allocate": MEMORY,
     r"shared memory|Bus error|unable to (open|write to|mmap|allocate) .*shared|shm_open": SHARED_MEMORY,
-    r"DataLoader worker .* (killed|exited)|process pool was terminated": f"it may have been out of memory: {MEMORY}",
+    r"DataLoader worker .* (killed|exited)|process pool was terminated": f"{MEMORY}; where {SHARED_FOLDER} is full, "
+    f"{SHARED_MEMORY}",
 }
 
 
@@ -37,6 +40,7 @@ def exit_code(work: Callable[[], None], debug: bool = False) -> int:
         work: what is run.
         debug: raise it instead, with its traceback.
     """
+    threading.excepthook = _of_thread
     try:
         work()
     except Exception as error:
@@ -44,7 +48,7 @@ def exit_code(work: Callable[[], None], debug: bool = False) -> int:
             time.sleep(1)  # a process group is being ended: this process's turn comes
         if _Signals.ended_by:
             raise SystemExit(128 + _Signals.ended_by) from error
-        line = explain(error)
+        line = explain(error) or explain(error.__cause__ or error.__context__)  # a library failed while it cleaned up
         if debug or line is None:
             raise
         print(f"error: {line}", file=sys.stderr)
@@ -52,8 +56,16 @@ def exit_code(work: Callable[[], None], debug: bool = False) -> int:
     return 0
 
 
-def explain(error: Exception) -> str | None:
+def _of_thread(failed: threading.ExceptHookArgs) -> None:
+    """A full disk in a thread that writes a log: the main thread meets the same error, and says it once."""
+    if not isinstance(failed.exc_value, OSError):
+        threading.__excepthook__(failed)
+
+
+def explain(error: BaseException | None) -> str | None:
     """One line for a mistake of the user's, a full disk, an end of memory; None for a defect of this project."""
+    if error is None:
+        return None
     text = _one_line(error)
     if isinstance(error, InputError):
         return text
@@ -61,11 +73,17 @@ def explain(error: Exception) -> str | None:
         where = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
         remedy = "; what was written before is whole: free space, then go on (training: with --resume)" if full else ""
+        if full and not where and _shared_memory_is_full():
+            where, remedy = f"{SHARED_FOLDER}: ", f"; try {SHARED_MEMORY}"
         return f"{where}{error.strerror or text}{remedy}"
     remedies = [remedy for pattern, remedy in MACHINE.items() if re.search(pattern, text)]
     if isinstance(error, MemoryError):
         remedies.append(MEMORY)
     return f"{text or 'out of memory'}; try {remedies[0]}" if remedies else None
+
+
+def _shared_memory_is_full() -> bool:
+    return os.path.isdir(SHARED_FOLDER) and shutil.disk_usage(SHARED_FOLDER).free < 2**20
 
 
 class _Signals:

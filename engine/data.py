@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from dataset import EpochSampler
 from engine.inference import worker_count
+from engine.parallel import start_worker
 from engine.task import Task
 from errors import InputError
 
@@ -65,6 +66,7 @@ class DataModule(L.LightningDataModule):
             collate_fn=self.task.collate,
             drop_last=True,
             num_workers=self.workers,
+            worker_init_fn=start_worker,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.workers > 0,
         )

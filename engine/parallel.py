@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.queues import Queue
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import torch
@@ -61,4 +63,18 @@ def _start_process() -> None:
 
 def _end_with_parent() -> None:
     multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def start_worker(_: int) -> None:
+    """For `DataLoader(worker_init_fn=)`: a batch for which there is no shared memory ends the process.
+
+    By default it is lost, and the main process waits for it for ever.
+    """
+    Queue._on_queue_feeder_error = staticmethod(_end_process)
+
+
+def _end_process(error: Exception, _: Any) -> None:
+    if "shared memory" not in str(error):  # of which the main process speaks
+        traceback.print_exception(error)
     os._exit(1)

@@ -22,6 +22,7 @@ from distillation.feature_files import FeatureWriter
 from distillation.provenance import Provenance, file_sha256, tensors_sha256
 from distillation.roi_features import TOP_CHANNELS, roi_descriptors
 from engine.inference import autocast
+from engine.parallel import start_worker
 from engine.task import Track, silent
 from engine.teachers import Teacher
 from errors import InputError
@@ -85,7 +86,9 @@ def collect(
         if writer.resume_at:
             logger.info("%s: %d of %d images are there already", path, writer.resume_at, len(dataset))
         indices = range(writer.resume_at, len(dataset))[: most if most > 0 else None]
-        loader = DataLoader(Subset(resized, indices), 1, collate_fn=collate_detection, num_workers=workers)
+        loader = DataLoader(
+            Subset(resized, indices), 1, collate_fn=collate_detection, num_workers=workers, worker_init_fn=start_worker
+        )
         batch: DetectionBatch
         for batch, index in zip(track(loader, len(indices)), indices):
             with torch.inference_mode():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from distillation import Learner
-from engine.parallel import ordered_map
+from engine.parallel import ordered_map, start_worker
 from engine.pipeline import NetworkInput, NetworkOutput, network_outputs
 
 Track = Callable[[Iterable, int], Iterable]  # wraps an iteration of known length, to show progress
@@ -95,7 +95,11 @@ class Task(ABC):
         """
         indices = range(len(dataset)) if indices is None else indices
         loader = DataLoader(
-            Subset(dataset, indices), batch_size=None, num_workers=workers, collate_fn=self.network_input
+            Subset(dataset, indices),
+            batch_size=None,
+            num_workers=workers,
+            collate_fn=self.network_input,
+            worker_init_fn=start_worker,
         )
         results: dict = {}
 

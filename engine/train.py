@@ -141,7 +141,9 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
         logger.info("%s: %d images, %s%s", folder, len(data.dataset), passes, parts)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and not error.filename:  # of a log
+                error.filename = str(folder)
             if args.devices > 1:  # else the other processes wait for this one
                 trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL
             raise

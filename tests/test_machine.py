@@ -146,5 +146,5 @@ def test_a_data_worker_that_is_killed_ends_the_run_with_one_line(start):
     os.kill(worker, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "out of memory" in error_line(errors) and "data.num_workers" in error_line(errors)
+    assert "smaller images or batches" in error_line(errors) and "--shm-size" in error_line(errors)
     wait_until(lambda: not members(process.pid))

@@ -9,8 +9,9 @@ from functools import partial
 from itertools import count
 
 import pytest
+from torch.utils.data import DataLoader
 
-from engine.parallel import ordered_map
+from engine.parallel import ordered_map, start_worker
 from errors import InputError
 
 
@@ -69,6 +70,21 @@ def test_an_error_of_the_items_is_raised_and_the_processes_end():
 def test_a_process_that_dies_is_an_error_not_a_hang():
     with pytest.raises(BrokenProcessPool):
         list(ordered_map(end_process, range(3), 2, backlog=4))
+
+
+class Unsendable:
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, _: int):
+        return lambda: "cannot be pickled"
+
+
+def test_a_sample_that_cannot_be_sent_is_an_error_not_a_hang():
+    """It is lost in a thread of the data loading process, as one is for which there is no shared memory."""
+    loader = DataLoader(Unsendable(), batch_size=None, num_workers=1, worker_init_fn=start_worker)
+    with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly"):
+        list(loader)
 
 
 def test_an_iterator_that_is_closed_ends_its_processes():
