@@ -16,6 +16,7 @@ from engine.callbacks import RESUME_FILE
 from engine.config import train_settings
 from engine.module import TrainingModule
 from errors import InputError
+from models.identity import meaning
 from models.weights import read_checkpoint, state_dict_of
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def resume_point(folder: Path, run: Mapping[str, Any], module: TrainingModule) -
         raise InputError(f"{path}: of another architecture ({len(different)} tensors, {min(different)}, ...)")
     if not isinstance(before, Mapping):
         raise InputError(f"{path}: written by an earlier version; start anew with train_cfg.pretrain={folder}/...")
-    _compare(path, dict(_facts(before)), dict(_facts(run)))
+    _compare(path, dict(_facts(_meant(before))), dict(_facts(_meant(run))))
     done, whole = before["epochs"], module.settings.epoch * module.settings.parts
     if done > whole:
         raise InputError(f"{path}: {done} epochs are done, train_cfg.epoch asks for {whole}; give {done} or more")
@@ -91,6 +92,12 @@ def _compare(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> N
         )
     if changed:
         logger.warning("%s: from here on with %s", path.parent, ", ".join(said[key] for key in changed))
+
+
+def _meant(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run with all defaults of its model spelt out."""
+    config = run["config"]
+    return {**run, "config": {**config, "model": meaning(config["model"], training=True)}}
 
 
 def _facts(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
