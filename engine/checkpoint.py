@@ -107,11 +107,22 @@ def check_same_model(model: Mapping[str, Any], checkpoint: Mapping[str, Any], so
         logger.warning("%s: was trained with %s=%r, runs with %r", source, key, trained, now)
 
 
-def warn_other_model(model: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path) -> None:
-    """Says in what the network of a checkpoint, from which a training starts, was another one."""
+def warn_other_model(
+    model: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path, classes: Sequence[str] = ()
+) -> None:
+    """Says in what the network of a checkpoint, from which a training starts, was another one.
+
+    Args:
+        classes: of an object detector, in the order of the labels that it is trained on.
+    """
     different = [f"{key} ({before!r} there, {now!r} here)" for key, before, now, _ in _differences(model, checkpoint)]
     if different:
         logger.warning("%s: is of a network that differs in %s", source, ", ".join(different))
+    before = checkpoint.get("classes") or classes
+    if list(before) != list(classes):
+        label = next((i for i, (a, b) in enumerate(zip(before, classes), 1) if a != b), None)
+        other = f"class {label} was '{before[label - 1]}', is '{classes[label - 1]}'" if label else "other classes"
+        logger.warning("%s: its labels mean something else: %s; its heads learn anew what they mean", source, other)
 
 
 def _differences(model: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> list[Difference]:

@@ -79,7 +79,8 @@ class DetectionTask(Task):
         detector(torch.zeros(1, 3, 64, 64), [(64, 64)])
 
     def check_student(self, student: nn.Module, data: Mapping[str, Any], dataset: CocoDataset) -> None:
-        _check_classes(student, dataset)
+        label_map(student, dataset)
+        student.classes = tuple(dataset.classes)
         if getattr(student.roi_heads, "mask_head", None) is not None and not data["train"].get("with_masks"):
             raise InputError("model.heads has a mask head, which learns from masks; set data.train.with_masks=True")
 
@@ -96,13 +97,16 @@ class DetectionTask(Task):
             raise InputError("data.test is missing: this config only trains; use one with a test split")
         return build_detection_dataset(data["test"], data["root"], training=False)
 
+    def check_labels(self, detector: nn.Module, dataset: CocoDataset) -> None:
+        label_map(detector, dataset)
+
     def predict(self, detector: nn.Module, dataset: CocoDataset, *args: Any, **options: Any) -> dict[int, Any]:
         """See Task.
 
         Returns:
             By image id what `to_original` gives.
         """
-        _check_classes(detector, dataset)
+        self.check_labels(detector, dataset)
         return super().predict(detector, dataset, *args, **options)
 
     def network_input(self, sample: DetectionSample) -> NetworkInput:
@@ -113,8 +117,10 @@ class DetectionTask(Task):
     def network(self, detector: nn.Module, images: Tensor, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
         return detector(images, sizes).detections
 
-    def post_processing(self, detector: nn.Module, settings: DetectionTestSettings) -> Callable[..., dict[str, Any]]:
-        return partial(to_original, with_masks=settings.variant == "segm")
+    def post_processing(
+        self, detector: nn.Module, dataset: CocoDataset, settings: DetectionTestSettings
+    ) -> Callable[..., dict[str, Any]]:
+        return partial(to_original, label_map=label_map(detector, dataset), with_masks=settings.variant == "segm")
 
     def write(
         self, results: dict[int, Any], dataset: CocoDataset, settings: DetectionTestSettings, path: str | Path
@@ -148,12 +154,38 @@ class DetectionTask(Task):
             save_picture(folder.joinpath(*inside[:-1], f"{name.name}.jpg"), picture)
 
 
-def _check_classes(detector: nn.Module, dataset: CocoDataset) -> None:
-    if len(dataset.classes) != detector.num_classes:
+def label_map(detector: nn.Module, dataset: CocoDataset) -> np.ndarray:
+    """What the labels of a network are in a data set, which may have some of its classes only, in any order.
+
+    Classes are compared by name where the network knows the names, which is where `detector.classes` holds them.
+
+    Returns:
+        (C + 1,) int64: by the network's label, from 1, that of the data set; 0 for a class that it has not.
+
+    Raises:
+        InputError: the data set has a class that the network does not predict; or another number of classes than a
+            network without names.
+    """
+    own, wanted = getattr(detector, "classes", ()), tuple(dataset.classes)
+    if own:
+        if len(own) != detector.num_classes:
+            raise InputError(
+                f"the checkpoint names {len(own)} classes, its network predicts {detector.num_classes}; "
+                "use the checkpoint as it was written"
+            )
+        for name in wanted:
+            if name not in own:
+                raise InputError(
+                    f"{dataset.ground_truth}: has the class '{name}', on which the network was not trained (it was on "
+                    f"{', '.join(own[:5])}{', ...' if len(own) > 5 else ''}); give annotations of its classes"
+                )
+        return np.array([0, *(wanted.index(name) + 1 if name in wanted else 0 for name in own)])
+    if len(wanted) != detector.num_classes:
         raise InputError(
-            f"{dataset.ground_truth}: has {len(dataset.classes)} classes, model.num_classes is {detector.num_classes}; "
-            f"set it to {len(dataset.classes)}, or give other annotations"
+            f"{dataset.ground_truth}: has {len(wanted)} classes, model.num_classes is {detector.num_classes}; "
+            f"set it to {len(wanted)}, or give other annotations"
         )
+    return np.arange(len(wanted) + 1)
 
 
 def to_original(
@@ -164,12 +196,14 @@ def to_original(
     *,
     size: tuple[int, int],
     original_size: tuple[int, int],
+    label_map: np.ndarray | None = None,
     with_masks: bool,
 ) -> dict[str, Any]:
     """Detections of one image, from its resized frame of (h, w) to the original one of (h0, w0).
 
     Args:
         boxes, labels, scores, masks: (n, 4), (n,), (n,) and (n, 1, 28, 28), as models.RCNN gives them.
+        label_map: see `label_map`; what has no label there is left out. None: labels stay as they are.
         with_masks: whether masks are wanted.
 
     Returns:
@@ -180,6 +214,10 @@ def to_original(
         InputError: masks are wanted, and there are none.
     """
     (h, w), (h0, w0) = size, original_size
+    if label_map is not None:
+        labels = label_map[labels]
+        boxes, scores, masks = (None if part is None else part[labels > 0] for part in (boxes, scores, masks))
+        labels = labels[labels > 0]
     boxes = boxes * np.array([w0 / w, h0 / h, w0 / w, h0 / h], np.float32)
     result: dict[str, Any] = {"boxes": boxes, "labels": labels, "scores": scores}
     if with_masks:

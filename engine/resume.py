@@ -18,6 +18,7 @@ from engine.config import train_settings
 from engine.module import TrainingModule
 from engine.settings import TrainSettings
 from errors import InputError
+from models.identity import meaning
 from models.weights import read_checkpoint, state_dict_of
 
 logger = logging.getLogger(__name__)
@@ -82,8 +83,8 @@ def resume_point(folder: Path, run: Mapping[str, Any], module: TrainingModule) -
 
 
 def _spelt_out(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity of a run with the defaults of its train_cfg section: to spell one out is no change."""
-    config = dict(run["config"])
+    """The identity of a run with the defaults of its model and train_cfg sections: to spell one out is no change."""
+    config = {**run["config"], "model": meaning(run["config"]["model"], training=True)}
     config["train_cfg"] = {f.name: f.default for f in fields(TrainSettings)} | dict(config.get("train_cfg", {}))
     return {**run, "config": config}
 

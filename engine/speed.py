@@ -111,7 +111,7 @@ def _stage_times(
     def network(batch: list[NetworkInput]) -> list[NetworkOutput]:
         return start(task, detector, batch, device, precision)()
 
-    post_processing, results = task.post_processing(detector, settings), {}
+    post_processing, results = task.post_processing(detector, dataset, settings), {}
     for batch in same_size_batches(inputs(), batch_size):
         for output in timed("network", len(batch), network, batch):
             key, results[key] = timed("post_processing", 1, finish_output, post_processing, output)

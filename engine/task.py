@@ -68,6 +68,9 @@ class Task(ABC):
     def test_set(self, data: Mapping[str, Any], settings: Any) -> Dataset:
         """The test split; its labels are read once, so that a mistake in them shows at once."""
 
+    def check_labels(self, detector: nn.Module, dataset: Dataset) -> None:
+        """Whether what a network detects can be scored on a test set: InputError for other classes."""
+
     def predict(
         self,
         detector: nn.Module,
@@ -109,7 +112,7 @@ class Task(ABC):
                 yield item
 
         outputs = network_outputs(self, detector, inputs(), device, precision, batch_size)
-        finish = partial(finish_output, self.post_processing(detector, settings))
+        finish = partial(finish_output, self.post_processing(detector, dataset, settings))
         backlog = 2 * (batch_size + workers)  # enough for a batch to wait while the next one is in the network
         with closing(ordered_map(finish, outputs, workers, backlog)) as found:
             results.update(found)
@@ -129,7 +132,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def post_processing(self, detector: nn.Module, settings: Any) -> Callable[..., Any]:
+    def post_processing(self, detector: nn.Module, dataset: Dataset, settings: Any) -> Callable[..., Any]:
         """What makes the result of an image, in pixels of its file: a function that can be pickled.
 
         It is called with the outputs of `network` as arrays by their names, `size`, (h, w) of the network input, and

@@ -82,7 +82,9 @@ class TextTask(Task):
     def network(self, detector: nn.Module, images: Tensor, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
         return [{"logits": logits} for logits in detector(images).logits]
 
-    def post_processing(self, detector: nn.Module, settings: TestSettings) -> Callable[..., list[Detection]]:
+    def post_processing(
+        self, detector: nn.Module, dataset: TextDataset, settings: TestSettings
+    ) -> Callable[..., list[Detection]]:
         return partial(inference.to_polygons, decode=inference.decoder(detector), settings=settings)
 
     def save_pictures(self, folder: Path, dataset: TextDataset, indices: Sequence[int], results: dict) -> None:

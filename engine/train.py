@@ -66,7 +66,7 @@ def _start_weights(student: torch.nn.Module, cfg: Config) -> None:
     pretrain = train_settings(cfg).pretrain
     if pretrain:
         content = read_checkpoint(pretrain)
-        warn_other_model(cfg.model, content, pretrain)
+        warn_other_model(cfg.model, content, pretrain, getattr(student, "classes", ()))
         load_matching(student, current_names(state_dict_of(content, pretrain)), source=pretrain)
     elif cfg.model.backbone.get("pretrained") is None:
         logger.info("backbone: no ImageNet weights given (model.backbone.pretrained), starts from random ones")
@@ -107,7 +107,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
     module = TrainingModule(learner, settings, steps)
     classes = getattr(data.dataset, "classes", ())
     run = identity(cfg, learner, len(data.dataset), args.devices, classes)
-    validation = Validation(_measure(cfg, args.precision, folder), settings.val_interval, task.scores)
+    validation = Validation(_measure(cfg, learner.student, args.precision, folder), settings.val_interval, task.scores)
     checkpoints = Checkpoints(folder, run, settings, validation, task.headline)
     with lock_folder(folder) if rank_zero_only.rank == 0 else nullcontext():
         resume = None
@@ -153,7 +153,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
     return folder
 
 
-def _measure(cfg: Config, precision: str, folder: Path) -> Any:
+def _measure(cfg: Config, student: torch.nn.Module, precision: str, folder: Path) -> Any:
     """A function that measures a detector on the test split, each process taking its share of the images.
 
     None for a config without a test split.
@@ -163,6 +163,7 @@ def _measure(cfg: Config, precision: str, folder: Path) -> Any:
         return None
     task, settings = task_of(cfg), test_settings(cfg)
     dataset = task.test_set(cfg.data, settings)
+    task.check_labels(student, dataset)
 
     def measure(trainer: L.Trainer, detector: torch.nn.Module) -> Mapping[str, Any]:
         own = range(trainer.global_rank, len(dataset), trainer.world_size)

@@ -43,16 +43,21 @@ def model_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> li
     return sorted(found, key=lambda difference: difference.adjustable)
 
 
-def meaning(part: Any) -> Any:
-    """A section, or a value, as it is compared: with all defaults, without what has no meaning for the network."""
+def meaning(part: Any, training: bool = False) -> Any:
+    """A section, or a value, as it is compared: with all defaults, without what has no meaning for the network.
+
+    Args:
+        training: with what has a meaning for its training alone.
+    """
     if isinstance(part, (list, tuple)):
-        return [meaning(value) for value in part]
+        return [meaning(value, training) for value in part]
     if not isinstance(part, Mapping):
         return part
     values = {**_defaults(part.get("type")), **part}
     if isinstance(values.get("name"), str):  # timm's names: what follows the dot says where weights come from
         values["name"] = values["name"].partition(".")[0]
-    return {key: meaning(value) for key, value in values.items() if key not in _WITHOUT_MEANING}
+    without = {"in_channels"} if training else _WITHOUT_MEANING
+    return {key: meaning(value, training) for key, value in values.items() if key not in without}
 
 
 def _defaults(name: Any) -> dict[str, Any]:
