@@ -13,6 +13,7 @@ from engine import cli
 from engine.checkpoint import load_detector
 from engine.config import load_config, test_settings
 from engine.inference import worker_count
+from engine.outputs import check_output, data_places
 from engine.speed import measure_speed, speed_table
 from engine.tasks import task_of
 from eval.files import write_json
@@ -30,6 +31,11 @@ def main(args: argparse.Namespace) -> None:
     detector, about = load_detector(cfg.model, args.checkpoint)
     detector = fuse_batch_norm(detector).to(device)
     dataset = task.test_set(cfg.data, settings)
+    data = data_places(cfg.data, dataset)
+    check_output("--work-dir", folder, data)
+    if args.vis:
+        check_output("--vis", args.vis, data)
+    task.check_result_path(result_path, data)
     count = len(dataset) if args.max_steps < 0 else min(args.max_steps, len(dataset))
 
     def progress(items, total):
@@ -40,6 +46,8 @@ def main(args: argparse.Namespace) -> None:
     results = task.predict(detector, dataset, settings, device, **options, track=progress)
     summary = task.score(results, dataset, settings, result_path)
     print(task.table(summary))
+    if not task.count(results):
+        print(task.highest(detector, dataset, settings, device, args.precision))
     for line in dataset.issues.summary():
         print(line)
     summary |= {"checkpoint": str(args.checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}

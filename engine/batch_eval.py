@@ -21,6 +21,7 @@ from engine.checkpoint import load_detector
 from engine.config import test_settings
 from engine.files import write_aside
 from engine.inference import worker_count
+from engine.outputs import check_output, data_places
 from engine.task import Task
 from engine.tasks import task_of
 from errors import InputError
@@ -55,6 +56,7 @@ def evaluate_folder(
         raise InputError(f"{folder}: no checkpoint ({', '.join(SUFFIXES)}) in it")
     task = task_of(cfg)
     dataset = task.test_set(cfg.data, test_settings(cfg))
+    check_output("--work-dir", work_dir, data_places(cfg.data, dataset))
     images = range(len(dataset))[: most if most > 0 else None]
     rows, errors = [], []
     for number, path in enumerate(paths, 1):

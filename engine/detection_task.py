@@ -24,6 +24,8 @@ from dataset import (
 from dataset.detection_records import DetectionSample
 from distillation import SupervisedDetection
 from engine.checks import check_names, check_type, check_values, one_of, parameters
+from engine.inference import kept
+from engine.outputs import check_output
 from engine.pipeline import NetworkInput
 from engine.task import Task
 from engine.visualise import draw_objects, save_picture
@@ -122,6 +124,9 @@ class DetectionTask(Task):
     ) -> Callable[..., dict[str, Any]]:
         return partial(to_original, label_map=label_map(detector, dataset), with_masks=settings.variant == "segm")
 
+    def check_result_path(self, path: Path, data: Sequence[Path]) -> None:
+        check_output("test_cfg.result_path", path, data, folder=path.suffix != ".json")
+
     def write(
         self, results: dict[int, Any], dataset: CocoDataset, settings: DetectionTestSettings, path: str | Path
     ) -> Path:
@@ -134,7 +139,14 @@ class DetectionTask(Task):
         self, results: dict[int, Any], dataset: CocoDataset, settings: DetectionTestSettings, path: str | Path
     ) -> dict[str, Any]:
         path = self.write(results, dataset, settings, path)
-        return coco.evaluate(dataset.ground_truth, path, settings.variant, only=list(results))
+        with kept(path):
+            return coco.evaluate(dataset.ground_truth, path, settings.variant, only=list(results))
+
+    def count(self, results: dict[int, Any]) -> int:
+        return sum(len(found["boxes"]) for found in results.values())
+
+    def highest(self, detector: nn.Module, *args: Any) -> str:
+        return f"0 detections of at least {detector.roi_heads.score_thresh:g} (model.heads.score_thresh)"
 
     def table(self, summary: Mapping[str, Any]) -> str:
         def cell(value: float | None) -> str:

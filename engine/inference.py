@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -101,4 +101,14 @@ def score(
         The summary of the protocol: precision, recall, hmean, per_image and counts.
     """
     write(results, dataset, settings, path)
-    return eval.evaluate(settings.protocol, dataset.parser.ground_truth, path, settings.variant, only=results)
+    with kept(path):
+        return eval.evaluate(settings.protocol, dataset.parser.ground_truth, path, settings.variant, only=results)
+
+
+@contextmanager
+def kept(path: str | Path) -> Iterator[None]:
+    """Adds to an error of the scoring where the detections are, which took hours."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{error}; what was detected is kept in {path}") from error

@@ -9,6 +9,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from threading import Thread
 from typing import Any, TypeVar
@@ -41,9 +42,8 @@ def ordered_map(
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context(), _start_process)
     waiting: deque[Future[Result]] = deque()
     try:
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # half a pool could not be shut down
-        pool.submit(os.getpid)  # starts the processes
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        with _without_interrupts():  # half a pool could not be shut down
+            pool.submit(os.getpid)  # starts the processes
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) >= backlog:
@@ -52,6 +52,19 @@ def ordered_map(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keeps Ctrl-C waiting; Windows cannot."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _start_process() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.inference import autocast
+from errors import InputError
 
 if TYPE_CHECKING:
     from engine.task import Task
@@ -85,9 +86,10 @@ def start(
     def fetch() -> list[NetworkOutput]:
         if done is not None:
             done.synchronize()
+        arrays = [{name: value.numpy() for name, value in output.items()} for output in outputs]
         return [
-            NetworkOutput(item.key, item.size, item.original_size, {name: v.numpy() for name, v in output.items()})
-            for item, output in zip(inputs, outputs)
+            _checked(NetworkOutput(item.key, item.size, item.original_size, own), precision)
+            for item, own in zip(inputs, arrays)
         ]
 
     return fetch
@@ -112,6 +114,14 @@ def network_outputs(
         yield from fetch()
         fetch = queued
     yield from fetch()
+
+
+def _checked(output: NetworkOutput, precision: str) -> NetworkOutput:
+    for name, array in output.arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            remedy = "--precision 32" if precision != "32" else "another checkpoint: these weights have diverged"
+            raise InputError(f"image {output.key}: the {name} that the network computes are not finite; try {remedy}")
+    return output
 
 
 def _to_host(value: Tensor) -> Tensor:

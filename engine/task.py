@@ -68,7 +68,7 @@ class Task(ABC):
     def test_set(self, data: Mapping[str, Any], settings: Any) -> Dataset:
         """The test split; its labels are read once, so that a mistake in them shows at once."""
 
-    def check_labels(self, detector: nn.Module, dataset: Dataset) -> None:
+    def check_labels(self, detector: nn.Module, dataset: Dataset) -> None:  # noqa: B027 - text has no classes
         """Whether what a network detects can be scored on a test set: InputError for other classes."""
 
     def predict(
@@ -140,6 +140,14 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def check_result_path(self, path: Path, data: Sequence[Path]) -> None:
+        """Checks where `write` is going to write, before anything is predicted.
+
+        Args:
+            data: what data are read from, which must not be overwritten.
+        """
+
+    @abstractmethod
     def write(self, results: dict, dataset: Dataset, settings: Any, path: str | Path) -> Path:
         """Writes result files in the benchmark's format to `path`, or into it; returns what was written."""
 
@@ -150,6 +158,16 @@ class Task(ABC):
         Returns:
             The summary of the protocol: `protocol`, `variant`, `scores`, and more.
         """
+
+    @abstractmethod
+    def count(self, results: dict) -> int:
+        """The number of detections."""
+
+    @abstractmethod
+    def highest(
+        self, detector: nn.Module, dataset: Dataset, settings: Any, device: torch.device, precision: str
+    ) -> str:
+        """One line for a network that has detected nothing at all: how far it was from doing so."""
 
     @abstractmethod
     def table(self, summary: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,20 @@ from dataset import PARSERS, TestSample, TestTransform, TextDataset, TrainTransf
 from distillation import Supervised
 from engine import inference
 from engine.checks import check_names, check_type, check_typed, check_values, parameters
+from engine.outputs import check_output
 from engine.pipeline import NetworkInput
 from engine.settings import TestSettings
 from engine.task import Task
 from engine.visualise import save_pictures
 from errors import InputError
 from eval.__main__ import table
+from eval.files import check_folder, check_zip
 from models import LOSSES
 from post_processing import Detection
 
 logger = logging.getLogger(__name__)
+
+FEW = 50  # images that are looked at again where nothing was detected
 
 
 class TextTask(Task):
@@ -86,6 +91,24 @@ class TextTask(Task):
         self, detector: nn.Module, dataset: TextDataset, settings: TestSettings
     ) -> Callable[..., list[Detection]]:
         return partial(inference.to_polygons, decode=inference.decoder(detector), settings=settings)
+
+    def check_result_path(self, path: Path, data: Sequence[Path]) -> None:
+        is_zip = path.suffix == ".zip"
+        check_output("test_cfg.result_path", path, data, folder=not is_zip)
+        (check_zip if is_zip else check_folder)(path)
+
+    def count(self, results: dict[str, list[Detection]]) -> int:
+        return sum(map(len, results.values()))
+
+    def highest(
+        self, detector: nn.Module, dataset: TextDataset, settings: TestSettings, device: torch.device, precision: str
+    ) -> str:
+        few = range(min(len(dataset), FEW))
+        found = self.predict(detector, dataset, replace(settings, min_score=0.0), device, precision, few)
+        scores = [detection.score for detections in found.values() for detection in detections]
+        highest = f"highest {max(scores):.4g}" if scores else f"none of {settings.min_area} pixels"
+        where = f" in the first {len(few)} images" if len(few) < len(dataset) else ""
+        return f"0 detections of at least {settings.min_score:g}, {highest}{where} (test_cfg.min_score, min_area)"
 
     def save_pictures(self, folder: Path, dataset: TextDataset, indices: Sequence[int], results: dict) -> None:
         save_pictures(folder, [dataset.parser[i] for i in indices], results)

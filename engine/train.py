@@ -29,6 +29,7 @@ from engine.data import DataModule
 from engine.files import lock_folder, remove_leftovers
 from engine.inference import DTYPES
 from engine.module import TrainingModule
+from engine.outputs import check_output, data_places
 from engine.resume import identity, resume_point, start_anew
 from engine.stages import centers_of
 from engine.tasks import task_of
@@ -108,6 +109,7 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
     classes = getattr(data.dataset, "classes", ())
     run = identity(cfg, learner, len(data.dataset), args.devices, classes)
     validation = Validation(_measure(cfg, learner.student, args.precision, folder), settings.val_interval, task.scores)
+    check_output("--work-dir", folder, data_places(cfg.data, data.dataset))
     checkpoints = Checkpoints(folder, run, settings, validation, task.headline)
     with lock_folder(folder) if rank_zero_only.rank == 0 else nullcontext():
         resume = None
@@ -173,6 +175,8 @@ def _measure(cfg: Config, student: torch.nn.Module, precision: str, folder: Path
             parts = [None] * trainer.world_size
             torch.distributed.all_gather_object(parts, found)
         results = {key: value for part in parts for key, value in part.items()}
+        if trainer.is_global_zero and not task.count(results):
+            print(task.highest(detector, dataset, settings, trainer.strategy.root_device, precision))
         summary = task.score(results, dataset, settings, folder / "val_results") if trainer.is_global_zero else None
         return trainer.strategy.broadcast(summary)
 

@@ -141,6 +141,23 @@ def decode(raw: bytes, where: str) -> str:
         raise InputError(f"{where}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
+def check_folder(folder: Path) -> None:
+    """InputError if `write_folder` would refuse to replace what is there."""
+    if folder.exists():
+        if not folder.is_dir():
+            raise InputError(f"{folder}: is a file: name a folder for the results")
+        _refuse_foreign(folder, [f.name if f.is_file() else f"{f.name}/" for f in folder.iterdir()])
+
+
+def check_zip(path: Path) -> None:
+    """InputError if `write_zip` would refuse to replace what is there."""
+    if path.exists():
+        if not zipfile.is_zipfile(path):
+            raise InputError(f"{path}: is no .zip of results: name another place for the results")
+        with zipfile.ZipFile(path) as earlier:
+            _refuse_foreign(path, earlier.namelist())
+
+
 def write_folder(folder: str | Path, texts: Mapping[str, str]) -> None:
     """Write a folder of files, complete or not at all; an earlier folder of ``.txt`` files is replaced.
 
@@ -154,10 +171,7 @@ def write_folder(folder: str | Path, texts: Mapping[str, str]) -> None:
         InputError: ``folder`` is a file, holds something other than ``.txt`` files, or cannot be written.
     """
     folder = Path(folder)
-    if folder.exists():
-        if not folder.is_dir():
-            raise InputError(f"{folder}: is a file: name a folder for the results")
-        _refuse_foreign(folder, [f.name if f.is_file() else f"{f.name}/" for f in folder.iterdir()])
+    check_folder(folder)
     target = folder.resolve()  # a link keeps pointing at the folder
     aside = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:8]}")
     old = target.with_name(f".{target.name}.old-{uuid.uuid4().hex[:8]}")
@@ -200,11 +214,7 @@ def write_zip(path: str | Path, texts: Mapping[str, str]) -> None:
         InputError: ``path`` is something else than a zip of ``.txt`` files, or cannot be written.
     """
     path = Path(path)
-    if path.exists():
-        if not zipfile.is_zipfile(path):
-            raise InputError(f"{path}: is no .zip of results: name another place for the results")
-        with zipfile.ZipFile(path) as earlier:
-            _refuse_foreign(path, earlier.namelist())
+    check_zip(path)
     with written_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in texts.items():
             archive.writestr(name, text)

@@ -83,6 +83,7 @@ class RCNN(nn.Module):
 
         Raises:
             ValueError: sides that are no multiples of 32, or training without targets.
+            InputError: in evaluation, features that are not finite.
         """
         if self.training and targets is None:
             raise ValueError("training needs targets")
@@ -90,6 +91,10 @@ class RCNN(nn.Module):
         pyramid, branches = self.features(images)
         proposals, losses = self.rpn(ImageList(images, sizes), pyramid, targets)
         detections, head_losses = self.roi_heads(pyramid, proposals, sizes, targets)
+        if not self.training and not all(level.isfinite().all() for level in pyramid.values()):
+            raise InputError(  # boxes of scores that are no numbers are dropped: it would look like nothing found
+                "the features that the detector computes are not finite; try --precision 32, or another checkpoint"
+            )
         return RCNNOutput(tuple(pyramid.values()), branches, {**losses, **head_losses}, detections)
 
     def features(self, images: Tensor) -> tuple[Pyramid, Branches]:
