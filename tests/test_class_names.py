@@ -12,7 +12,7 @@ from stage_configs import SHAPES, write_configs
 from engine.checkpoint import new_detector, save_checkpoint, warn_other_model
 from engine.config import load_config
 from engine.detection_task import DetectionTestSettings, label_map
-from engine.resume import _compare, _facts, _meant
+from engine.resume import _compare, _facts, _spelt_out
 from engine.tasks import TASKS
 from errors import InputError
 
@@ -100,7 +100,7 @@ def test_a_resumed_run_may_spell_out_a_default_and_nothing_else_of_its_model(tmp
     model = load_config(write_configs(tmp_path, SHAPES)["faster"]).to_dict()["model"]
 
     def facts(changed: dict) -> dict:
-        return dict(_facts(_meant({"config": {"model": changed}, "classes": []})))
+        return dict(_facts(_spelt_out({"config": {"model": changed}, "classes": []})))
 
     spelt_out = {**model, "backbone": {**model["backbone"], "frozen_stages": 1}}
     defaults = [facts(model)["model.backbone.frozen_stages"], facts(spelt_out)["model.backbone.frozen_stages"]]
