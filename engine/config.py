@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import errno
+import functools
 import inspect
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 from torch import nn
 
@@ -33,17 +38,19 @@ def load_config(path: str | Path, options: Sequence[str] = ()) -> Config:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such config file{nearest(str(path), map(str, Path('config').rglob('*.py')))}")
-    try:
-        cfg = Config.fromfile(str(path))
-    except Exception as error:  # a config is arbitrary Python: whatever it raises is the user's to mend
-        raise InputError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    _check_sources(path)
+    cfg = _read(path)
     changes = dict(_parse_option(option) for option in options)
-    for key in changes:
-        _check_option_path(cfg, key)
+    elements = {key: value for key, value in changes.items() if _is_element(cfg, key)}
     try:
-        cfg.merge_from_dict(changes, allow_list_keys=True)
+        cfg.merge_from_dict({k: v for k, v in changes.items() if k not in elements}, allow_list_keys=True)
     except (KeyError, TypeError, AssertionError) as error:
         raise InputError(f"--cfg-options {' '.join(options)}: {error}") from error
+    for key, value in elements.items():
+        *parents, index = key.split(".")
+        functools.reduce(lambda at, name: at[int(name) if isinstance(at, list) else name], parents, cfg)[int(index)] = (
+            value
+        )
     try:
         check_config(cfg.to_dict())
     except InputError as error:
@@ -51,9 +58,88 @@ def load_config(path: str | Path, options: Sequence[str] = ()) -> Config:
     return cfg
 
 
+def _check_sources(path: Path, bases: tuple[Path, ...] = ()) -> None:
+    """Checks a config file, and those that it is based on, before any of them is run.
+
+    Raises:
+        InputError: a file that is missing, no text, no Python, based on itself, or of another kind than .py.
+    """
+    if path.suffix != ".py":
+        raise InputError(f"{path}: a config is a Python file, .py; write it as one")
+    if path.resolve() in bases:
+        raise InputError(f"{path}: is based on itself, by way of its _base_; take it out of one of them")
+    try:
+        tree = ast.parse(path.read_text("utf-8"))
+    except SyntaxError as error:
+        raise InputError(f"{path}: SyntaxError: {error.msg}, line {error.lineno}; mend it there") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read as Python: {error}; save it as UTF-8 text") from error
+    for statement in tree.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if any(isinstance(target, ast.Name) and target.id == "_base_" for target in targets):
+            try:
+                names = ast.literal_eval(statement.value)
+            except ValueError as error:
+                raise InputError(f"{path}: _base_: expected the path of a config, or a list of them") from error
+            for name in [names] if isinstance(names, str) else names:
+                base = path.parent / name
+                if not base.is_file():
+                    raise InputError(f"{path}: _base_: no such config file: {base}; paths begin at this file's folder")
+                _check_sources(base, (*bases, path.resolve()))
+
+
+def _read(path: Path) -> Config:
+    """Runs a config file; what is in it are plain values afterwards, and its helper variables are gone."""
+    try:
+        cfg = Config.fromfile(str(path), lazy_import=False)
+    except (Exception, SystemExit) as error:  # a config is arbitrary Python: whatever it raises is the user's to mend
+        if isinstance(error, SystemExit) and error.code in (130, 143):  # of a signal, see errors
+            raise
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            error.filename = error.filename or tempfile.gettempdir()  # where the library copies the file to
+            raise
+        raise InputError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    sections = {key: value for key, value in cfg.to_dict().items() if not key.startswith("_")}
+    try:
+        return Config(_plain("", sections), filename=str(path))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _plain(key: str, value: Any) -> Any:
+    """A value of a config as checkpoints can hold it: dicts, lists, tuples, strings, numbers, None.
+
+    Raises:
+        InputError: names the key of what is none of these.
+    """
+    if isinstance(value, Mapping):
+        for name in value:
+            if not isinstance(name, str):
+                raise InputError(f"{key or 'config'}: the key {name!r} is no string; put quotes around it")
+        return {name: _plain(f"{key}.{name}".lstrip("."), own) for name, own in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_plain(f"{key}.{index}", own) for index, own in enumerate(value))
+    if isinstance(value, (list, range)):
+        return [_plain(f"{key}.{index}", own) for index, own in enumerate(value)]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _plain(key, value.tolist())
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    what = value.__name__ if isinstance(value, type) else f"a {type(value).__name__}"
+    raise InputError(
+        f"{key}: is {what}, expected numbers, strings, lists and dicts; write it out, or, for the config's own use, "
+        "let the name begin with '_'"
+    )
+
+
 def check_config(cfg: Mapping[str, Any]) -> None:
     """Checks all keys and type names of a config; InputError names the first that is wrong."""
-    check_names("", cfg, SECTIONS)
+    try:
+        check_names("", cfg, SECTIONS)
+    except InputError as error:
+        raise InputError(f"{error}; names for the config's own use begin with '_'") from None
     for section in ("model", "data"):
         if section not in cfg:
             raise InputError(f"section '{section}' is missing")
@@ -81,10 +167,10 @@ def _check_data(data: Any, task: Task) -> None:
         value = data.get(key, least)
         if type(value) is not int or value < least:
             raise InputError(f"data.{key}={value!r}: expected a whole number, {least} or more")
-    if "train" not in data:
+    if data.get("train") is None:
         raise InputError("data.train is missing")
     for split in ("train", "test"):  # a config without data.test only trains
-        if split in data:
+        if data.get(split) is not None:
             task.check_split(f"data.{split}", data[split], training=split == "train")
 
 
@@ -128,10 +214,13 @@ def _parse_option(option: str) -> tuple[str, Any]:
         return key, {"true": True, "false": False}.get(text, text)
 
 
-def _check_option_path(cfg: Any, key: str) -> None:
-    """Every part of a path but the last must exist; whether the last may is checked with the whole config."""
+def _is_element(cfg: Any, key: str) -> bool:
+    """Whether a path ends at an element of a list, by its index from 0.
+
+    Every part of a path but the last must exist; whether the last may is checked with the whole config.
+    """
     at = cfg
-    *parents, _ = key.split(".")
+    *parents, last = key.split(".")
     for depth, name in enumerate(parents):
         known = list(map(str, range(len(at)))) if isinstance(at, list) else list(at) + list(SECTIONS) * (depth == 0)
         if name not in known:
@@ -140,3 +229,6 @@ def _check_option_path(cfg: Any, key: str) -> None:
         at = at[int(name)] if isinstance(at, list) else at.get(name, {})
         if not isinstance(at, (Mapping, list)):
             raise InputError(f"--cfg-options {key}: '{'.'.join(parents[: depth + 1])}' is a value, not a section")
+    if isinstance(at, list) and last not in map(str, range(len(at))):
+        raise InputError(f"--cfg-options {key}: '{'.'.join(parents)}' is a list with indices 0 to {len(at) - 1}")
+    return isinstance(at, list)

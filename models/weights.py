@@ -31,7 +31,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; nothing is downloaded, put the file there or name another")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file  # comes with timm
+
+            content = {"state_dict": load_file(path)}
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}: refused, it holds more than tensors and plain containers (or is no checkpoint at all); "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 
 from errors import InputError
 from models.registry import MODELS
+from models.weights import read_weights
+
+logger = logging.getLogger(__name__)
 
 
 @MODELS.register_module()
@@ -25,7 +29,8 @@ class TimmBackbone(nn.Module):
         channels: channels of the four outputs.
 
     Raises:
-        InputError: unknown model, a model without these four strides, or a missing weight file.
+        InputError: unknown model, a model without these four strides, or a weight file that is missing,
+            damaged, or of which nothing fits.
     """
 
     strides = (4, 8, 16, 32)
@@ -41,9 +46,6 @@ class TimmBackbone(nn.Module):
             )
         if pretrained is not None and not Path(pretrained).is_file():
             raise InputError(f"backbone.pretrained: no such file: {pretrained}; nothing is downloaded")
-        weights = (
-            {} if pretrained is None else {"pretrained": True, "pretrained_cfg_overlay": {"file": str(pretrained)}}
-        )
 
         def make(**options: Any) -> nn.Module:
             try:  # transformers with windows take images of other sizes if told to
@@ -55,7 +57,25 @@ class TimmBackbone(nn.Module):
         if missing := set(self.strides) - set(reductions):
             raise InputError(f"backbone.name='{name}': no feature map at stride {sorted(missing)}; it has {reductions}")
         indices = tuple(reductions.index(stride) for stride in self.strides)
-        self.body = make(out_indices=indices, **weights)
+        with torch.random.fork_rng():
+            self.body = make(out_indices=indices)
+        if pretrained is not None:
+            # timm reads files by itself, old versions run code in them: it is given what was read here.
+            state = read_weights(pretrained)
+            random = self.body.state_dict()
+            try:
+                self.body = make(
+                    out_indices=indices, pretrained=True, pretrained_cfg_overlay={"state_dict": dict(state)}
+                )
+            except (RuntimeError, KeyError, ValueError) as error:
+                raise InputError(
+                    f"{pretrained}: is of another model than timm's {name}: {' '.join(str(error).split())[:200]}"
+                ) from error
+            loaded = self.body.state_dict()
+            fit = sum(not torch.equal(value, random[key]) for key, value in loaded.items())
+            if not fit:
+                raise InputError(f"{pretrained}: none of its {len(state)} tensors fits timm's {name}")
+            logger.info("%s: loaded %d of the %d tensors of %s", pretrained, fit, len(loaded), name)
         self.channels = tuple(self.body.feature_info.channels())
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
