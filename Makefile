@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: setup demo demo-multineck test test-slow fuzz bench study quality format clean
+.PHONY: setup demo demo-multineck test test-slow mutants fuzz bench study quality format clean
 
 setup: $(VENV)/runtime.stamp $(VENV)/compiled.stamp  ## what training and testing need
 
@@ -20,6 +20,9 @@ test: setup $(VENV)/dev.stamp quality  ## everything CI runs
 
 test-slow: setup $(VENV)/dev.stamp  ## the tests that take minutes
 	$(RUN) -m pytest -q -m slow
+
+mutants: setup $(VENV)/dev.stamp  ## one mistake at a time, which the tests must see: six minutes on two cores
+	$(RUN) tools/mutation_check.py
 
 fuzz: setup  ## 100,000 damaged files to every reader; nothing may be worse than an error of one line
 	$(RUN) tools/fuzz.py --count 100000

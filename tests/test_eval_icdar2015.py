@@ -63,6 +63,7 @@ def test_file_order_decides_what_is_left_for_the_next_word():
 
 def test_a_prediction_over_two_words_finds_one():
     check([WORD, WORD], [WORD], 0.5, 1)
+    check([WORD, WORD], [WORD, WORD], 1, 1)
 
 
 def test_ignored_words_and_what_lies_in_them_leave_the_count():

@@ -91,11 +91,13 @@ def test_fpem_equals_its_definition_step_by_step(residual):
         torch.testing.assert_close(found, wanted)
 
 
-def test_neck_sums_both_passes():
-    neck = FPEMNeck((4, 4, 4, 4), 4, shared=True).eval()
+@pytest.mark.parametrize("shared", [True, False])
+def test_neck_sums_both_passes(shared):
+    neck = FPEMNeck((4, 4, 4, 4), 4, shared=shared).eval()
     stages = [torch.randn(1, 4, 32 >> i, 32 >> i) for i in range(4)]
     first = neck.fpem1([r(s) for r, s in zip(neck.reduce, stages)])
-    for found, a, b in zip(neck(stages), first, neck.fpem1(first)):
+    second = (neck.fpem1 if shared else neck.fpem2)(first)
+    for found, a, b in zip(neck(stages), first, second):
         torch.testing.assert_close(found, a + b)
 
 
@@ -173,6 +175,15 @@ def test_fused_network_agrees_with_the_original():
     fused, images = fuse_batch_norm(model), torch.randn(2, 3, 64, 96)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in fused.modules())
     torch.testing.assert_close(fused(images).logits, model(images).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_a_batch_norm_that_follows_no_convolution_stays():
+    norm = torch.nn.BatchNorm2d(4)
+    norm.running_mean.fill_(1.0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.ReLU(), norm).eval()
+    fused, images = fuse_batch_norm(model), torch.randn(2, 3, 8, 8)
+    assert type(fused[2]) is torch.nn.BatchNorm2d
+    torch.testing.assert_close(fused(images), model(images))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "convnext_atto", "swin_tiny_patch4_window7_224"])

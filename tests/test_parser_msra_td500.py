@@ -12,7 +12,7 @@ from dataset.parsers.msra_td500 import MSRATD500
 from dataset.registry import PARSERS
 from errors import InputError
 
-LINES = "0 0 10 20 8 2 0\n1 1 10 20 8 2 -0.75\n"
+LINES = "1 0 10 20 8 2 0\n0 1 10 20 8 2 -0.75\n"
 
 
 def layout(folder: Path, **labels: str) -> Path:

@@ -181,6 +181,18 @@ def test_kernel_of_a_cropped_polygon_is_that_of_the_whole():
         np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[..., 40:72, 50:82])
 
 
+def test_padding_is_background_that_is_trained():
+    """Text and ignored text that reach beyond the image are cut off at its border."""
+    whole = np.array([(10, 10), (90, 10), (90, 90), (10, 90)], np.float64)
+    for ignored in (False, True):
+        targets = make_targets([whole], np.array([ignored]), (100, 100), [0.7], valid=(40, 60))
+        for maps in (targets.text, targets.kernels[0], targets.instances):
+            assert not maps[40:].any() and not maps[:, 60:].any()
+        assert targets.text[10:40, 10:60].all() and targets.kernels[0, 39, 59]
+        assert targets.training_mask[40:].all() and targets.training_mask[:, 60:].all()
+        assert (targets.training_mask[10:40, 10:60] == (not ignored)).all()
+
+
 def test_coordinates_far_outside():
     far = np.array([[-1e6, 10], [1e6, 10], [1e6, 40], [-1e6, 40]])
     maps = make_targets([far, far[:, ::-1]], no_ignore(2), (64, 64), (0.7,))

@@ -11,7 +11,16 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from dataset import EpochSampler, TestSample, TextBatch, UnreadableImage, build_dataset, collate
+from dataset import (
+    EpochSampler,
+    TestSample,
+    TextBatch,
+    TextRecord,
+    TrainTransform,
+    UnreadableImage,
+    build_dataset,
+    collate,
+)
 from dataset.image_dataset import UNREADABLE
 from dataset.text_dataset import CROWDED, OUTSIDE
 from errors import InputError
@@ -151,6 +160,17 @@ def test_batch_shapes_and_types(tmp_path, kernels, count):
     assert not batch.text[1].any() and batch.training_mask[1].all()
     moved = batch.to("cpu")
     assert isinstance(moved, TextBatch) and torch.equal(moved.images, batch.images) and moved.names == batch.names
+
+
+def test_crops_are_drawn_over_text_that_is_learnt():
+    """A small text at the left, text to be ignored over the right half: 5/8 of the crops hold the former."""
+    image = np.zeros((200, 400, 3), np.uint8)
+    boxes = [[(20, 90), (60, 90), (60, 110), (20, 110)], [(200, 10), (390, 10), (390, 190), (200, 190)]]
+    polygons = [np.array(box, np.float32) for box in boxes]
+    record = TextRecord(Path("a.jpg"), polygons, np.array([False, True]), ["a", "###"])
+    transform = TrainTransform(img_size=64, short_size=192, kernel_scale=0.7)
+    samples = [transform(image, record, np.random.default_rng(seed)) for seed in range(60)]
+    assert sum(sample.targets.instances.any() for sample in samples) > 30
 
 
 def test_test_sample(tmp_path):

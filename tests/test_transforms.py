@@ -17,9 +17,7 @@ from dataset.records import TextRecord
 from dataset.samples import TrainTransform
 from dataset.transforms import (
     ASPECTS,
-    MEAN,
     SCALES,
-    STD,
     Geometry,
     draw_colour,
     draw_crop,
@@ -226,11 +224,19 @@ def test_colour_against_a_twin_in_floats():
     assert not jitter_colour(np.zeros((4, 4, 3), np.uint8), 1.1, 1.4).any()  # padding stays
 
 
+def test_drawn_colours_cover_the_published_range():
+    brightness, saturation = np.array([draw_colour(np.random.default_rng(seed)) for seed in range(500)]).T
+    for factors, reach in ((brightness, 32 / 255), (saturation, 0.5)):
+        assert 1 - reach <= factors.min() < 1 - 0.98 * reach and 1 + 0.98 * reach < factors.max() <= 1 + reach
+
+
 def test_normalise():
     image = np.random.default_rng(3).integers(0, 256, (5, 7, 3), np.uint8)
     out = normalise(image)
     assert out.shape == (3, 5, 7) and out.dtype == np.float32
-    np.testing.assert_allclose(out, np.transpose((image / 255 - MEAN) / STD, (2, 0, 1)), rtol=1e-5, atol=1e-6)
+    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, red first
+    expected = np.transpose((image / 255 - mean) / deviation, (2, 0, 1))
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(220, 300), (420, 180), (100, 100)])
