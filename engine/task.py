@@ -68,7 +68,8 @@ class Task(ABC):
     def test_set(self, data: Mapping[str, Any], settings: Any) -> Dataset:
         """The test split; its labels are read once, so that a mistake in them shows at once."""
 
-    def check_labels(self, detector: nn.Module, dataset: Dataset) -> None:  # noqa: B027 - text has no classes
+    @abstractmethod
+    def check_labels(self, detector: nn.Module, dataset: Dataset) -> None:
         """Whether what a network detects can be scored on a test set: InputError for other classes."""
 
     def predict(

@@ -81,6 +81,9 @@ class TextTask(Task):
             )
         return dataset
 
+    def check_labels(self, detector: nn.Module, dataset: TextDataset) -> None:
+        """Text has no classes."""
+
     def network_input(self, sample: TestSample) -> NetworkInput:
         return NetworkInput(sample.name, sample.image, tuple(sample.image.shape[-2:]), sample.original_size)
 

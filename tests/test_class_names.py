@@ -72,7 +72,7 @@ def test_a_class_that_the_network_does_not_know_is_named(tmp_path):
 def test_without_names_the_number_decides(tmp_path):
     dataset = coco_files.dataset_of(coco_files.write(tmp_path), training=False)
     np.testing.assert_array_equal(label_map(detector(), dataset), [0, 1, 2, 3])
-    with pytest.raises(InputError, match=r"has 3 classes, model\.num_classes is 2"):
+    with pytest.raises(InputError, match=r"has 3 classes, model.num_classes is 2"):
         label_map(detector(labels=(1, 2)), dataset)
 
 
