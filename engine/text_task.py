@@ -109,7 +109,7 @@ class TextTask(Task):
         few = range(min(len(dataset), FEW))
         found = self.predict(detector, dataset, replace(settings, min_score=0.0), device, precision, few)
         scores = [detection.score for detections in found.values() for detection in detections]
-        highest = f"highest {max(scores):.4g}" if scores else f"none of {settings.min_area} pixels"
+        highest = f"highest {max(scores):.4g}" if scores else "no region of text at all"
         where = f" in the first {len(few)} images" if len(few) < len(dataset) else ""
         return f"0 detections of at least {settings.min_score:g}, {highest}{where} (test_cfg.min_score, min_area)"
 

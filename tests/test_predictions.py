@@ -1,0 +1,90 @@
+"""What comes out of a network and of the scoring: numbers, or one line that says what is wrong."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import run_script
+
+from engine.checkpoint import load_detector, new_detector, save_checkpoint
+from engine.config import load_config, test_settings
+from engine.tasks import task_of
+from errors import InputError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(configs, tmp_path_factory):
+    """Of an untrained student that takes nearly everything for text."""
+    path = tmp_path_factory.mktemp("untrained") / "checkpoint_last.pth.tar"
+    cfg = load_config(configs["student"])
+    torch.manual_seed(0)
+    state = new_detector(cfg.model).state_dict()
+    state["head.conv2.bias"][:2] += 3
+    save_checkpoint(path, state, cfg.to_dict(), 1, {})
+    return path
+
+
+def test_nothing_detected_is_said_with_the_highest_score(configs, checkpoint, tmp_path):
+    command = ["test.py", configs["student"], checkpoint, "--device", "cpu", "--work-dir", tmp_path, "--cfg-options"]
+    output = run_script(*command, "test_cfg.min_score=1.0", "test_cfg.min_area=0")
+    [line] = [line for line in output.splitlines() if line.startswith("0 detections")]
+    cfg = load_config(configs["student"], ["test_cfg.min_score=0", "test_cfg.min_area=0"])
+    task, settings = task_of(cfg), test_settings(cfg)
+    detector, _ = load_detector(cfg.model, checkpoint)
+    found = task.predict(detector, task.test_set(cfg.data, settings), settings, CPU)
+    highest = max(d.score for own in found.values() for d in own)
+    assert line == f"0 detections of at least 1, highest {highest:.4g} (test_cfg.min_score, min_area)"
+    assert "0 detections" not in run_script(*command, "test_cfg.min_score=0", "test_cfg.min_area=0")
+
+
+class Diverged(torch.nn.Module):
+    """Gives maps in which one value of the second image is no number."""
+
+    def __init__(self, detector: torch.nn.Module, value: float) -> None:
+        super().__init__()
+        self.detector, self.value, self.head, self.images = detector, value, detector.head, 0
+
+    def forward(self, images):
+        output = self.detector(images)
+        self.images += len(images)
+        if self.images >= 2:
+            output.logits[-1, 0, 0, 0] = self.value
+        return output
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_maps_that_are_not_finite_name_the_image(configs, value):
+    cfg = load_config(configs["student"])
+    task, settings = task_of(cfg), test_settings(cfg)
+    dataset = task.test_set(cfg.data, settings)
+    detector = Diverged(new_detector(cfg.model).eval(), value)
+    with pytest.raises(InputError, match=rf"image {dataset.parser[1].name}: the logits .* not finite; try another"):
+        task.predict(detector, dataset, settings, CPU)
+    with pytest.raises(InputError, match=r"not finite; try --precision 32"):
+        task.predict(Diverged(detector.detector, value), dataset, settings, CPU, "bf16")
+
+
+def test_what_was_detected_is_kept_when_the_scoring_fails(configs, ctw_root, checkpoint, tmp_path, monkeypatch):
+    import eval
+
+    def fails(*_, **__):
+        raise InputError("gt.txt: is damaged")
+
+    monkeypatch.setattr(eval, "evaluate", fails)
+    output = run_script("test.py", configs["student"], checkpoint, "--device", "cpu", "--work-dir", tmp_path, code=2)
+    folder = tmp_path / "submit_ctw"
+    assert f"error: gt.txt: is damaged; what was detected is kept in {folder}" in output
+    assert len(list(folder.glob("*.txt"))) == 3
+
+
+def test_features_of_an_object_detector_that_are_not_finite():
+    from test_identity import BOXES
+
+    detector = new_detector(BOXES).eval()
+    image = torch.zeros(1, 3, 64, 64)
+    detector(image, [(64, 64)])
+    with torch.no_grad():
+        next(p for n, p in detector.named_parameters() if "layer_blocks" in n).fill_(float(np.nan))
+    with pytest.raises(InputError, match=r"features .* not finite; try --precision 32"):
+        detector(image, [(64, 64)])
