@@ -1,10 +1,12 @@
-"""Reading what others wrote: regular files of bounded size, and names as they are meant."""
+"""Reading what others wrote: regular files of bounded size, names as they are meant; and places that may be written to."""
 
 from __future__ import annotations
 
 import os
 import stat
+import tempfile
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,3 +72,32 @@ def is_hidden(name: str) -> bool:
 def composed(name: str) -> str:
     """A name with composed accents: a Mac's archives hold decomposed ones, which compare as different."""
     return unicodedata.normalize("NFC", name)
+
+
+def check_output(field: str, path: Path | str, inputs: Iterable[Path | str] = (), folder: bool = True) -> None:
+    """Checks a place that a command is going to write to, before its work.
+
+    Args:
+        field: what named the place, for messages.
+        path: of a folder, or of a file.
+        inputs: folders and files that the command, or any later one, reads; links are followed.
+        folder: whether `path` is a folder.
+
+    Raises:
+        InputError: the place is one of the inputs, lies in a folder of them or holds one, or cannot be written.
+    """
+    place = Path(path).resolve()
+    for one in map(Path, inputs):
+        own = one.resolve()
+        if place == own or own in place.parents or (folder and place in own.parents and own.is_dir()):
+            how = "is" if place == own else "lies in" if own in place.parents else "holds"
+            raise InputError(f"{field} {path}: {how} {one}, which is read and would be lost; name another place")
+    existing = next(p for p in (place, *place.parents) if p.exists())
+    if (folder != existing.is_dir() and existing == place) or (existing != place and not existing.is_dir()):
+        kind = "a folder" if existing.is_dir() else "a file"
+        raise InputError(f"{field} {path}: {existing} is {kind} (Not a directory); name another place")
+    try:
+        with tempfile.TemporaryFile(dir=existing if existing.is_dir() else existing.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{field} {path}: cannot be written: {error.strerror}; name another place") from error

@@ -13,10 +13,11 @@ from engine import cli
 from engine.checkpoint import load_detector
 from engine.config import load_config, test_settings
 from engine.inference import worker_count
-from engine.outputs import check_output, data_places
+from engine.outputs import data_places
 from engine.speed import measure_speed, speed_table
 from engine.tasks import task_of
 from eval.files import write_json
+from files import check_output
 from models.fuse import fuse_batch_norm
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import cv2
 
 from errors import InputError
+from files import is_hidden
 
 DESCRIPTION = "synthetic.json"
 
@@ -109,6 +110,9 @@ def _install(aside: Path, folder: Path, description: dict[str, Any], overwrite: 
         return False
     old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
     if folder.exists():
+        others = {p.name for p in folder.iterdir() if not is_hidden(p.name)} - {p.name for p in aside.iterdir()}
+        if others:
+            raise InputError(f"{folder}: holds {min(others)}, which is not of the set; move it, or give another folder")
         folder.rename(old)
     aside.rename(folder)
     shutil.rmtree(old, ignore_errors=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Provenance:
         annotation: path of the annotation file, to name it; the hash decides.
         annotation_sha256: of that file.
         images: how many images were gone through.
+        images_sha256: of their files, see files_sha256.
         settings: of images and descriptors (sizes, top_channels); what JSON can hold.
     """
 
@@ -37,6 +39,7 @@ class Provenance:
     annotation: str
     annotation_sha256: str
     images: int
+    images_sha256: str
     settings: Mapping[str, Any]
 
     def to_json(self) -> str:
@@ -75,6 +78,7 @@ class Provenance:
             "teacher": (self.teacher_sha256, f"{self.teacher} (tensors {self.teacher_sha256[:12]})"),
             "data": (self.annotation_sha256, f"{self.annotation} (sha256 {self.annotation_sha256[:12]})"),
             "images": (str(self.images), str(self.images)),
+            "image files": (self.images_sha256, f"sha256 {self.images_sha256[:12]}"),
             "settings": (settings, settings),
         }
 
@@ -118,4 +122,14 @@ def file_sha256(path: str | Path) -> str:
                 digest.update(block)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def files_sha256(paths: Iterable[str | Path]) -> str:
+    """Hash of the names and contents of files, in their order; InputError if one cannot be read."""
+    paths = list(map(Path, paths))
+    digest = hashlib.sha256()
+    with ThreadPoolExecutor() as pool:
+        for path, content in zip(paths, pool.map(file_sha256, paths)):
+            digest.update(f"{path.name}\n{content}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

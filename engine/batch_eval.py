@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import re
 import sys
@@ -17,15 +16,18 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import Dataset
 
+from distillation.provenance import file_sha256
 from engine.checkpoint import load_detector
 from engine.config import test_settings
-from engine.files import write_aside
+from engine.files import lock_folder, write_aside
 from engine.inference import worker_count
-from engine.outputs import check_output, data_places
+from engine.outputs import data_places
+from engine.score_key import score_key
 from engine.task import Task
 from engine.tasks import task_of
 from errors import InputError
 from eval.files import write_json
+from files import check_output
 from models.fuse import fuse_batch_norm
 
 SUFFIXES = (".pth.tar", ".pth", ".pt")
@@ -44,7 +46,7 @@ def evaluate_folder(
 
     A file that cannot be loaded is reported and skipped.
 
-    Each result is kept in `work_dir` and used again as long as neither the checkpoint nor the config has changed.
+    Each result is kept in `work_dir` and used again as long as nothing that it depends on has changed, see score_key.
 
     Raises:
         InputError: no folder, no checkpoint in it, or none that loads.
@@ -58,17 +60,21 @@ def evaluate_folder(
     dataset = task.test_set(cfg.data, test_settings(cfg))
     check_output("--work-dir", work_dir, data_places(cfg.data, dataset))
     images = range(len(dataset))[: most if most > 0 else None]
+    how = cfg.model.to_dict(), cfg.data.test.to_dict(), test_settings(cfg), device.type, precision, batch_size
+    common = score_key(dataset, images, *how)
     rows, errors = [], []
-    for number, path in enumerate(paths, 1):
-        print(f"[{number}/{len(paths)}] {path.name} ", end="", flush=True)
-        try:
-            row, reused = _evaluate(cfg, path, dataset, images, work_dir, device, precision, batch_size)
-        except InputError as error:
-            print(f"skipped: {error}", flush=True)
-            errors.append(error)
-            continue
-        rows.append(row)
-        print(f"{task.headline} {_cell(row[task.headline])}" + (" (already evaluated)" if reused else ""), flush=True)
+    with lock_folder(work_dir):
+        for number, path in enumerate(paths, 1):
+            print(f"[{number}/{len(paths)}] {path.name} ", end="", flush=True)
+            try:
+                row, reused = _evaluate(cfg, path, dataset, images, work_dir, device, precision, batch_size, common)
+            except InputError as error:
+                print(f"skipped: {error}", flush=True)
+                errors.append(error)
+                continue
+            rows.append(row)
+            known = " (already evaluated)" if reused else ""
+            print(f"{task.headline} {_cell(row[task.headline])}{known}", flush=True)
     if not rows:
         raise InputError(f"{folder}: none of {len(paths)} checkpoints loads; the last: {errors[-1]}")
     return sorted(rows, key=lambda row: (row["epoch"] is None, row["epoch"], row["checkpoint"]))
@@ -83,15 +89,16 @@ def _evaluate(
     device: torch.device,
     precision: str,
     batch_size: int,
+    common: str,
 ) -> tuple[dict[str, Any], bool]:
     kept = work_dir / f"{path.name}.json"
-    key = _fingerprint(cfg, path, precision, images)
+    key = f"{file_sha256(path)} {common}"
+    settings = test_settings(cfg)
     with suppress(OSError, ValueError, TypeError, KeyError):  # not there, or damaged: it is made anew
         row = json.loads(kept.read_text())
         if row["key"] == key:
             return row, True
     detector, about = load_detector(cfg.model, path)
-    settings = test_settings(cfg)
     detector = fuse_batch_norm(detector).to(device)
     task = task_of(cfg)
     workers = worker_count(cfg.data)
@@ -102,21 +109,6 @@ def _evaluate(
     row = {"checkpoint": path.name, "epoch": epoch, **{k: summary[k] for k in task.scores}, "key": key}
     write_json(kept, row)
     return row, False
-
-
-def _fingerprint(cfg: Config, path: Path, precision: str, images: range) -> str:
-    stat = path.stat()
-    parts = [
-        stat.st_size,
-        stat.st_mtime_ns,
-        cfg.model,
-        cfg.data.root,
-        cfg.data.test,
-        test_settings(cfg),
-        precision,
-        images,
-    ]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def write_summary(rows: Sequence[Mapping[str, Any]], task: Task, work_dir: Path) -> None:

@@ -25,12 +25,12 @@ from dataset.detection_records import DetectionSample
 from distillation import SupervisedDetection
 from engine.checks import check_names, check_type, check_values, one_of, parameters
 from engine.inference import kept
-from engine.outputs import check_output
 from engine.pipeline import NetworkInput
 from engine.task import Task
 from engine.visualise import draw_objects, save_picture
 from errors import InputError
 from eval import coco
+from files import check_output
 from models import paste_masks
 
 logger = logging.getLogger(__name__)
@@ -158,12 +158,33 @@ class DetectionTask(Task):
         return "\n".join([f"coco {summary['variant']}, {summary['images']} images: {pooled}", "ap by class:", *lines])
 
     def save_pictures(self, folder: Path, dataset: CocoDataset, indices: Sequence[int], results: dict) -> None:
-        for record in map(dataset.record, indices):
+        records = list(map(dataset.record, indices))
+        names = picture_names([(record.name, record.image_path.name) for record in records])
+        for record, name in zip(records, names):
             image = read_image(record.image_path)
-            picture = draw_objects(image, record.boxes, results[record.image_id], dataset.classes)
-            name = PurePosixPath(record.name)  # as in the annotations: it may lead out of the folder
-            inside = [part for part in name.parts if part not in (name.anchor, "..")]
-            save_picture(folder.joinpath(*inside[:-1], f"{name.name}.jpg"), picture)
+            save_picture(folder / name, draw_objects(image, record.boxes, results[record.image_id], dataset.classes))
+
+
+def picture_names(images: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of JPEG pictures, relative to a folder and inside it, each for one image.
+
+    Args:
+        images: of each image its name without the extension, which may hold folders, and its file's name.
+
+    Returns:
+        NAME.jpg; the file's name and .jpg where another image had that, and a number before it if need be.
+    """
+    taken: set[str] = set()
+
+    def name_of(image: tuple[str, str]) -> str:
+        path = PurePosixPath(image[0])  # as in the annotations: it may lead out of the folder
+        folder = PurePosixPath(*[part for part in path.parts if part not in (path.anchor, "..")][:-1])
+        wanted = [path.name, image[1], *(f"{number}_{image[1]}" for number in range(2, len(images) + 2))]
+        name = next(name for each in wanted if (name := str(folder / f"{each}.jpg")).casefold() not in taken)
+        taken.add(name.casefold())
+        return name
+
+    return list(map(name_of, images))
 
 
 def label_map(detector: nn.Module, dataset: CocoDataset) -> np.ndarray:

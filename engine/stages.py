@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Subset
 from dataset import CocoDataset, DetectionBatch, DetectionTestTransform, collate_detection
 from distillation import Centers, load_centers
 from distillation.feature_files import FeatureWriter
-from distillation.provenance import Provenance, file_sha256, tensors_sha256
+from distillation.provenance import Provenance, file_sha256, files_sha256, tensors_sha256
 from distillation.roi_features import TOP_CHANNELS, roi_descriptors
 from engine.inference import autocast
 from engine.parallel import start_worker
@@ -45,6 +45,7 @@ def provenance(cfg: Config, teacher: Teacher, dataset: CocoDataset) -> Provenanc
         annotation=str(dataset.ground_truth),
         annotation_sha256=file_sha256(dataset.ground_truth),
         images=len(dataset),
+        images_sha256=files_sha256(map(dataset.image_path, range(len(dataset)))),
         settings={**_sides(dataset), "top_channels": _top_channels(cfg)},
     )
 

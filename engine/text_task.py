@@ -16,7 +16,6 @@ from dataset import PARSERS, TestSample, TestTransform, TextDataset, TrainTransf
 from distillation import Supervised
 from engine import inference
 from engine.checks import check_names, check_type, check_typed, check_values, parameters
-from engine.outputs import check_output
 from engine.pipeline import NetworkInput
 from engine.settings import TestSettings
 from engine.task import Task
@@ -24,6 +23,7 @@ from engine.visualise import save_pictures
 from errors import InputError
 from eval.__main__ import table
 from eval.files import check_folder, check_zip
+from files import check_output
 from models import LOSSES
 from post_processing import Detection
 

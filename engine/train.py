@@ -29,11 +29,12 @@ from engine.data import DataModule
 from engine.files import lock_folder, remove_leftovers
 from engine.inference import DTYPES
 from engine.module import TrainingModule
-from engine.outputs import check_output, data_places
+from engine.outputs import data_places
 from engine.resume import identity, resume_point, start_anew
 from engine.stages import centers_of
 from engine.tasks import task_of
 from engine.teachers import load_teacher
+from files import check_output
 from models import LOSSES, current_names
 from models.weights import load_matching, read_checkpoint, state_dict_of
 

@@ -8,6 +8,7 @@ from typing import Any
 from errors import exit_code
 from eval import PROTOCOLS, evaluate
 from eval.files import write_json
+from files import check_output
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -34,6 +35,8 @@ def table(scores: dict[str, Any]) -> str:
 
 def run(options: argparse.Namespace) -> None:
     """Score, print, and write what the options ask for."""
+    if options.json:
+        check_output("--json", options.json, [options.gt, options.pred], folder=False)
     scores = evaluate(options.protocol, options.gt, options.pred, options.variant)
     if options.json:
         write_json(options.json, scores)

@@ -239,13 +239,14 @@ def test_kernels_of_psenet_and_the_usual_place(configs, tmp_path, monkeypatch):
 
 def test_colours_are_those_of_the_image(tmp_path, configs):
     """A red image must look red on the sheet, whatever order OpenCV keeps its channels in."""
+    root = tmp_path / "data"
     for folder in ("text_image", "text_label_curve"):
-        (tmp_path / "train" / folder).mkdir(parents=True)
+        (root / "train" / folder).mkdir(parents=True)
     red = np.zeros((64, 64, 3), np.uint8)
     red[..., 2] = 255
-    cv2.imwrite(str(tmp_path / "train" / "text_image" / "a.png"), red)
-    (tmp_path / "train" / "text_label_curve" / "a.txt").touch()
-    options = ["--out", tmp_path / "a.png", "--cfg-options", f"data.root={tmp_path}"]
+    cv2.imwrite(str(root / "train" / "text_image" / "a.png"), red)
+    (root / "train" / "text_label_curve" / "a.txt").touch()
+    options = ["--out", tmp_path / "a.png", "--cfg-options", f"data.root={root}"]
     assert "1 images, 1 of them without text; 0 instances" in run_script(SCRIPT, configs["student"], *options)
     middle = read_rgb(tmp_path / "a.png")[CAPTION + TILE // 2, TILE // 2]
     assert middle[0] > 150 and middle[1:].max() < 110

@@ -31,6 +31,7 @@ ORIGIN = Provenance(
     annotation="train.json",
     annotation_sha256="b" * 64,
     images=4,
+    images_sha256="c" * 64,
     settings={"short_size": 800, "top_channels": 20},
 )
 

@@ -117,6 +117,7 @@ def test_mistakes_end_without_traceback_but_with_one_under_debug(data):
 
 
 def test_json_that_cannot_be_written(data, capsys):
-    file = data / "ctw1500" / "gt" / "1001.txt"
+    file = data / "no folder"
+    file.touch()
     assert main([*arguments(data), "--json", str(file / "scores.json")]) == 2
-    assert "scores.json: cannot be written" in capsys.readouterr().err
+    assert f"scores.json: {file} is a file (Not a directory)" in capsys.readouterr().err

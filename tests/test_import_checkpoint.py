@@ -239,5 +239,5 @@ def test_a_key_with_and_without_prefix_and_the_file_itself_are_refused(tmp_path)
     command = ["tools/import_checkpoint.py", source, "--config", "config/pan/r18_ctw.py"]
     assert "holds backbone.conv1.weight twice" in run_script(*command, tmp_path / "ours.pth.tar", code=2)
     before = source.read_bytes()
-    assert "is the published file itself" in run_script(*command, source, code=2)
+    assert f"DST {source}: is {source}, which is read and would be lost" in run_script(*command, source, code=2)
     assert source.read_bytes() == before

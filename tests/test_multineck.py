@@ -32,7 +32,7 @@ def detections(seed: int, images: int = 2) -> list[dict[str, torch.Tensor]]:
 
 
 def random_centers(seed: int, labels: tuple[int, ...] = (1, 2, 2, 3)) -> Centers:
-    origin = Provenance("t.pth", "0" * 64, ("cat", "dog", "cow"), "a.json", "0" * 64, 4, {})
+    origin = Provenance("t.pth", "0" * 64, ("cat", "dog", "cow"), "a.json", "0" * 64, 4, "0" * 64, {})
     centres = np.random.default_rng(seed).normal(0, 0.1, (len(labels), 49)).astype(np.float32)
     return Centers(centres, np.array(labels, np.int32), origin)
 

@@ -83,6 +83,14 @@ def test_centres_of_other_data_or_sizes_are_refused(configs, done, shapes, tmp_p
     line = refusal(configs["distill"], option)
     assert f"its data: {shapes / SHAPES['train'][0]} (sha256 " in line
     assert f"expected: {tmp_path / 'fewer.json'} (sha256 " in line
+    images = sorted((shapes / SHAPES["train"][1]).iterdir())[:2]
+    before = images[0].read_bytes()
+    images[0].write_bytes(images[1].read_bytes())
+    try:
+        assert "its image files: sha256 " in refusal(configs["distill"])
+    finally:
+        images[0].write_bytes(before)
+    build_learner(*load(configs["distill"]))  # the same content, whenever it was written
     line = refusal(configs["distill"], "data.train.short_sides=[48, 80]")
     assert '"short_side": 64' in line and '"short_side": 80' in line
     assert '"top_channels": 5' in refusal(configs["distill"], "distiller.top_channels=5")

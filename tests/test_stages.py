@@ -111,7 +111,13 @@ def test_the_table_of_centres_and_their_picture(done, tmp_path):
     assert len(load_centers(tmp_path / "two.npz").labels) == sum(np.minimum(counts, 2))
     assert (tmp_path / "centres.png").stat().st_size > 10_000
     both = [features, features, "--out", tmp_path / "x.npz"]
-    assert "--out and --plot name one file" in run_script("tools/fit_centers.py", *both, code=2)
+    assert "--out names one file" in run_script("tools/fit_centers.py", *both, code=2)
+    copies = [tmp_path / name for name in ("first.npz", "second.npz")]
+    for number, copy in enumerate(copies, 1):
+        shutil.copy(features_path(done / "distill", number), copy)
+    run_script("tools/fit_centers.py", *copies, "--plot", tmp_path / "both.png")
+    pictures = [(tmp_path / f"both_{name}.png").read_bytes() for name in ("first", "second")]
+    assert all(len(picture) > 10_000 for picture in pictures) and pictures[0] != pictures[1]
     assert "use .png or .pdf" in run_script("tools/fit_centers.py", features, *options[:-1], tmp_path / "c.xyz", code=2)
 
 
@@ -119,7 +125,7 @@ def test_spreads_by_hand():
     # Two boxes of class 1 at 0 and 2 on the first axis, centre 1; class 3 at 5; class 2 has no box.
     points = np.zeros((3, 49), np.float32)
     points[:, 0] = 0, 2, 5
-    origin = Provenance("t", "0", ("cat", "dog", "cow"), "a", "0", 1, {})
+    origin = Provenance("t", "0", ("cat", "dog", "cow"), "a", "0", 1, "0", {})
     features = DescriptorSet(points, np.array([1, 1, 3], np.int32), origin)
     spreads = class_spreads(features, fit_centers(features))
     assert spreads == {1: (2, 1.0, 4.0, 3), 3: (1, 0.0, 4.0, 1)}

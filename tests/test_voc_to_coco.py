@@ -185,8 +185,11 @@ def test_tool(tmp_path, capsys):
 def test_two_years_may_share_names(tmp_path, capsys):
     for year in ("VOC2007", "VOC2012"):
         write_voc(tmp_path / "kit" / year, {f"{i}": xml(f"<name>dog</name>{BOX}") for i in range(5)})
-    assert voc_to_coco.main([str(tmp_path / "kit"), str(tmp_path)]) == 0
+    assert voc_to_coco.main([str(tmp_path / "kit"), str(tmp_path / "out")]) == 0
     assert "10 images" in capsys.readouterr().out
+    for out in (tmp_path, tmp_path / "kit", tmp_path / "kit" / "VOC2007" / "Annotations"):
+        assert voc_to_coco.main([str(tmp_path / "kit"), str(out)]) == 2
+        assert "which is read and would be lost" in capsys.readouterr().err
 
 
 def test_other_classes(tmp_path, capsys):
@@ -208,14 +211,14 @@ def test_bad_folders(tmp_path, capsys):
     source = write_voc(tmp_path / "kit", {f"{i}": xml() for i in range(4)})
     for i in (1, 2):
         (source / "JPEGImages" / f"{i}.jpg").unlink()
-    assert voc_to_coco.main([str(source), str(tmp_path)]) == 2
+    assert voc_to_coco.main([str(source), str(tmp_path / "out")]) == 2
     assert "2 images are missing, the first: " in (text := capsys.readouterr().err) and "1.jpg; put them" in text
     (tmp_path / "file").write_text("")
     assert (
         voc_to_coco.main([str(write_voc(tmp_path / "ok", {f"{i}": xml() for i in range(3)})), str(tmp_path / "file")])
         == 2
     )
-    assert "cannot be written" in capsys.readouterr().err
+    assert "is a file (Not a directory)" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no VOC samples here")

@@ -23,8 +23,10 @@ from dataset.targets import Targets, make_targets
 from dataset.transforms import Geometry, map_points
 from engine import cli
 from engine.config import load_config, train_settings
+from engine.outputs import data_places
 from engine.visualise import denormalise, save_picture
 from errors import InputError
+from files import check_output
 from tools.contact_sheet import panel, sheet, tile
 
 MAX_IMAGES = 100  # a larger sheet is more than people take in
@@ -123,12 +125,13 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"{args.config}: has no data.{args.split}; choose another --split")
     seed = train_settings(cfg).seed if args.seed is None else args.seed
     dataset = build_dataset(cfg.data[args.split], cfg.data.root, training=args.split == "train", seed=seed)
+    out = Path(args.out or Path("outputs/browse") / f"{cli.run_name(args.config)}_{args.split}.jpg")
+    check_output("--out", out, data_places(cfg.data, dataset), folder=False)
     tiles, sizes = [], []
     for sample in first_samples(dataset, seed, args.epoch, args.images):
         image, targets = view(sample)
         tiles.append(tile(image, targets, sample.name))
         sizes.append(measure(targets))
-    out = Path(args.out or Path("outputs/browse") / f"{cli.run_name(args.config)}_{args.split}.jpg")
     save_picture(out, sheet(tiles, panel(*pooled(sizes), kernels=len(targets.kernels))))
     for line in [*report(sizes), *dataset.parser.issues.summary(), *dataset.issues.summary()]:
         print(line)

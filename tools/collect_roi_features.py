@@ -20,10 +20,12 @@ from distillation.feature_files import read_features
 from engine import cli
 from engine.config import load_config
 from engine.inference import worker_count
+from engine.outputs import data_places
 from engine.stages import collect, features_path, provenance
 from engine.tasks import TASKS, task_of
 from engine.teachers import load_teacher
 from errors import InputError
+from files import check_output
 
 EVERY = 15.0  # seconds between two lines of progress
 
@@ -37,6 +39,7 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"{args.config}: distils no object detector; use a config such as those of config/multineck")
     dataset = task_of(cfg).train_set(cfg.data, seed=0)
     folder = Path(args.work_dir or Path("work_dirs") / cli.run_name(args.config))
+    check_output("--out", folder, data_places(cfg.data, dataset))
     # All teachers are loaded before the first pass, so that a mistake shows now and not after hours.
     for teacher in [load_teacher(cfg, n, dataset) for n in numbers(args.teacher, len(cfg.distiller.teachers))]:
         path = features_path(folder, teacher.number)

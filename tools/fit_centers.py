@@ -21,15 +21,19 @@ from engine import cli
 from engine.files import write_aside
 from engine.stages import centers_path
 from errors import InputError
+from files import check_output
 
 MAPS_IN_A_ROW = 10
 
 
 def main(args: argparse.Namespace) -> None:
-    if len(args.features) > 1 and (args.out or args.plot):
-        raise InputError("--out and --plot name one file: give one file of features")
+    if len(args.features) > 1 and args.out:
+        raise InputError("--out names one file: give one file of features")
     if args.k < 1 or args.seed < 0:
         raise InputError(f"--k {args.k} --seed {args.seed}: expected at least 1 centre, and a seed of 0 or more")
+    for option in ("out", "plot"):
+        if given := getattr(args, option):
+            check_output(f"--{option}", given, args.features, folder=False)
     for path in args.features:
         features = read_features(path)
         centers = fit_centers(features, args.k, args.seed)
@@ -40,8 +44,11 @@ def main(args: argparse.Namespace) -> None:
         print(table(centers, spreads))
         print(f"{out}: {len(centers.labels)} centres of {len(spreads)} classes")
         if args.plot:
-            plot(Path(args.plot), centers, spreads)
-            print(f"picture: {args.plot}")
+            picture = Path(args.plot)
+            if len(args.features) > 1:
+                picture = picture.with_stem(f"{picture.stem}_{path.stem}")
+            plot(picture, centers, spreads)
+            print(f"picture: {picture}")
 
 
 def table(centers: Centers, spreads: Mapping[int, ClassSpread]) -> str:
@@ -106,6 +113,10 @@ if __name__ == "__main__":
     parser.add_argument("--k", type=int, default=1, help="centres of each class, by k-means (default 1: the mean)")
     parser.add_argument("--seed", type=int, default=0, help="of k-means (default 0)")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: beside FEATURES)")
-    parser.add_argument("--plot", metavar="FILE", help="draw centres and distances (.png, .pdf)")
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw centres and distances (.png, .pdf); of several FEATURES one picture each, FILE_FEATURES",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     cli.run(main, parser)

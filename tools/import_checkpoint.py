@@ -15,7 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from engine import cli
 from engine.checkpoint import new_detector, save_checkpoint
 from engine.config import load_config
+from engine.outputs import data_places
 from errors import InputError
+from files import check_output
 from models import FPEMNeck
 from models.published import translate
 from models.weights import read_checkpoint, state_dict_of
@@ -23,8 +25,7 @@ from models.weights import read_checkpoint, state_dict_of
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
-    if Path(args.src).resolve() == Path(args.dst).resolve():
-        raise InputError(f"{args.dst}: is the published file itself; name another one to write")
+    check_output("DST", args.dst, [args.src, args.config, *data_places(cfg.data)], folder=False)
     checkpoint = read_checkpoint(args.src)
     published = state_dict_of(checkpoint, args.src)
     if any(key.startswith(("neck.", "head.")) for key in published):

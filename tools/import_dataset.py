@@ -24,6 +24,7 @@ from dataset.images import SUFFIXES, max_pixels
 from dataset.issues import DataIssues
 from engine import cli
 from errors import InputError
+from files import check_output
 from tools.foreign_annotations import Import, LabelledImage, read_coco, read_labelme
 
 READERS = {"labelme": read_labelme, "cocotext": read_coco}
@@ -167,6 +168,7 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"{args.dst}: is there already; name a new or empty folder")
     if args.images and not Path(args.images).is_dir():
         raise InputError(f"--images {args.images}: is no folder; name the one that holds the images")
+    check_output("DST", args.dst, [args.src, *([args.images] if args.images else [])])
     job = Import(args.images and Path(args.images), args.ignore_label, DataIssues(args.src))
     found = READERS[args.format](Path(args.src), job)
     check_names(found, job)

@@ -26,6 +26,7 @@ from engine.config import load_config
 from engine.tasks import TASKS, task_of
 from errors import InputError
 from eval.files import write_json
+from files import check_output
 from tools.make_synthetic import parse_size
 
 NOTES = """\
@@ -101,6 +102,8 @@ def main(args: argparse.Namespace) -> None:
     if args.batch < 1:
         raise InputError(f"--batch {args.batch}: expected 1 or more")
     cfg = load_config(args.config, args.cfg_options)
+    if args.json:
+        check_output("--json", args.json, [args.config], folder=False)
     if task_of(cfg) is not TASKS["text"]:
         raise InputError(f"{args.config}: an object detector, whose cost depends on what is in the image; not measured")
     rows = _measure_config(cfg, args)

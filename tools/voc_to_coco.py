@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dataset.voc import CLASSES, find_annotations, read, split_images, to_coco
 from errors import InputError, exit_code
 from eval.files import write_json
+from files import check_output
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> None:
     if "" in classes or len(set(classes)) < len(classes):
         raise InputError(f"--classes {args.classes}: give different names, separated by commas")
     annotations = find_annotations(args.source)
+    check_output("DST", args.out, [args.source])
     images = {name: read(path) for name, path in annotations.items()}
     ids = {name: i for i, name in enumerate(images, 1)}
     everything = to_coco(images, ids, classes, args.skip_difficult)  # a wrong class shows before anything is written

@@ -1,0 +1,195 @@
+"""Where commands write: never into, over or around what data are read from; and known before any work."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import run_script
+
+from engine import batch_eval, score_key
+from engine.checkpoint import new_detector, save_checkpoint
+from engine.config import load_config
+from engine.detection_task import picture_names
+from engine.files import lock_folder
+from errors import InputError
+from files import check_output
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def data(ctw_root, tmp_path) -> Path:
+    """A copy of the data, which a command may try to destroy."""
+    return Path(shutil.copytree(ctw_root, tmp_path / "mine" / "ctw"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(configs, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("untrained") / "checkpoint_1ep.pth.tar"
+    cfg = load_config(configs["student"])
+    save_checkpoint(path, new_detector(cfg.model).state_dict(), cfg.to_dict(), 1, {})
+    return path
+
+
+# --- the check itself
+
+
+def test_what_is_read_is_not_written(tmp_path):
+    images = tmp_path / "data" / "images"
+    images.mkdir(parents=True)
+    label = tmp_path / "data" / "labels.json"
+    label.write_text("{}")
+    (tmp_path / "link").symlink_to(images)
+    for path, folder, how in [
+        (images, True, "is"),
+        (images / "sub" / "sub", True, "lies in"),
+        (images / "a.jpg", False, "lies in"),
+        (tmp_path / "data", True, "holds"),
+        (tmp_path, True, "holds"),
+        (tmp_path / "link", True, "is"),
+        (tmp_path / "data" / ".." / "data" / "images", True, "is"),
+    ]:
+        with pytest.raises(InputError, match=rf"^--out \S+: {how} {images}, which is read and would be lost"):
+            check_output("--out", path, [images], folder)
+    with pytest.raises(InputError, match="is .*labels.json"):
+        check_output("--out", label, [label], folder=False)
+    for path, folder in [(tmp_path / "other", True), (tmp_path / "images", True), (tmp_path / "data.png", False)]:
+        check_output("--out", path, [images, label], folder)
+    check_output("--out", tmp_path / "data", [label])  # files of other names beside it
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_rights(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(InputError, match="cannot be written: Permission denied"):
+        check_output("--out", tmp_path / "locked" / "new")
+
+
+def test_a_file_in_the_way(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path, folder in [(tmp_path / "file", True), (tmp_path / "file" / "new", True), (tmp_path, False)]:
+        with pytest.raises(InputError, match="Not a directory"):
+            check_output("--out", path, [], folder)
+
+
+# --- every command
+
+
+@pytest.mark.parametrize("place", [".", "train", "train/text_image", "test/text_image/new", ".."])
+def test_no_command_writes_into_a_text_data_set(configs, checkpoint, data, place):
+    before, target = contents(data), data / place
+    options = ["--cfg-options", f"data.root={data}"]
+    student = configs["student"]
+    test = ["test.py", student, checkpoint]
+    commands = [
+        ["train.py", student, "--work-dir", target],
+        ["train.py", student, "--work-dir", target, "--resume"],
+        [*test, "--work-dir", target],
+        [*test, "--work-dir", data.parents[1] / "tested", "--vis", target],
+        ["batch_eval.py", student, checkpoint.parent, "--work-dir", target],
+    ]
+    if place != "..":  # a file beside the data set hurts nobody
+        commands.append(["tools/browse_dataset.py", student, "--out", target / "sheet.jpg"])
+    for command in commands:
+        output = run_script(*command, *options, code=2)
+        assert "which is read and would be lost; name another place" in output.splitlines()[-1], (command, output)
+    assert contents(data) == before
+
+
+def test_result_files_do_not_replace_labels(configs, checkpoint, data):
+    before = contents(data)
+    labels = data / "test" / "text_label_curve"
+    for path in (labels, data / "test" / "results.zip"):
+        options = ["--cfg-options", f"data.root={data}", f"test_cfg.result_path={path}"]
+        output = run_script("test.py", configs["student"], checkpoint, *options, code=2)
+        assert f"error: test_cfg.result_path {path}: " in output and "would be lost" in output
+    assert contents(data) == before
+
+
+def test_scores_do_not_replace_results(data):
+    labels = data / "test" / "text_label_curve"
+    before = contents(data)
+    for target in (labels / "scores.json", sorted(labels.iterdir())[0]):
+        command = ["-m", "eval", "ctw1500", "--gt", labels, "--pred", labels, "--json", target]
+        assert "would be lost" in run_script(*command, code=2)
+    assert contents(data) == before
+
+
+def test_an_overwritten_synthetic_set_keeps_what_is_not_of_it(tmp_path):
+    make = ["tools/make_synthetic.py", tmp_path / "set", "--train", 1, "--test", 0, "--size", "96x96"]
+    run_script(*make)
+    (tmp_path / "set" / "my run").mkdir()
+    output = run_script(*make, "--seed", 1, "--overwrite", code=2)
+    assert "holds my run, which is not of the set" in output and (tmp_path / "set" / "my run").is_dir()
+    (tmp_path / "set" / "my run").rmdir()
+    run_script(*make, "--seed", 1, "--overwrite")
+
+
+def test_an_imported_checkpoint_does_not_replace_the_published_one(configs, checkpoint):
+    before = checkpoint.read_bytes()
+    for target in (checkpoint, configs["student"]):
+        command = ["tools/import_checkpoint.py", checkpoint, target, "--config", configs["student"]]
+        assert "which is read and would be lost" in run_script(*command, code=2)
+    assert checkpoint.read_bytes() == before
+
+
+def test_pictures_of_different_images_have_different_names():
+    images = [("same", "same.jpg"), ("same", "same.jpeg"), ("../same", "same.jpg"), ("a/same", "same.jpg")]
+    assert picture_names(images) == ["same.jpg", "same.jpeg.jpg", "same.jpg.jpg", "a/same.jpg"]
+    assert picture_names([("a", "a.b"), ("A", "A.b"), ("../a", "a.b"), ("/a", "a.b")]) == [
+        "a.jpg", "A.b.jpg", "2_a.b.jpg", "3_a.b.jpg",
+    ]  # fmt: skip
+
+
+# --- batch_eval.py: what is known, and two at once
+
+
+def change_label(data: Path) -> None:
+    path = max((data / "test" / "text_label_curve").iterdir(), key=lambda path: path.stat().st_size)
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+
+
+def change_image(data: Path) -> None:
+    first, second = sorted((data / "test" / "text_image").iterdir())[:2]
+    stat = first.stat()
+    first.write_bytes(second.read_bytes())
+    os.utime(first, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def change_code(data: Path) -> None:
+    code = data.parent / "code"
+    shutil.copytree(score_key.ROOT / "eval", code / "eval", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("errors.py", "files.py"):
+        shutil.copy(score_key.ROOT / name, code)
+    (code / "eval" / "counts.py").write_text("# another rule\n")
+    score_key.ROOT = code
+    score_key._code.cache_clear()
+
+
+@pytest.mark.parametrize("change", [change_label, change_image, change_code])
+def test_scores_are_measured_anew_when_what_they_depend_on_has_changed(configs, checkpoint, data, change, monkeypatch):
+    monkeypatch.setattr(score_key, "ROOT", score_key.ROOT)
+    command = ["batch_eval.py", configs["student"], checkpoint.parent, "--work-dir", data.parent / "scores"]
+    command += ["--cfg-options", f"data.root={data}"]
+    assert "(already evaluated)" not in run_script(*command)
+    for path in (data / "test").rglob("*"):  # a copy of the data is the same data
+        os.utime(path, (1, 1))
+    assert "(already evaluated)" in run_script(*command)
+    change(data)
+    assert "(already evaluated)" not in run_script(*command)
+    score_key._code.cache_clear()
+
+
+def test_two_batch_evals_do_not_share_a_folder(configs, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_eval, "lock_folder", lambda folder: lock_folder(folder, patience=0.1))
+    command = ["batch_eval.py", configs["student"], checkpoint.parent, "--work-dir", tmp_path]
+    with lock_folder(tmp_path):
+        output = run_script(*command, code=2)
+    assert f"error: {tmp_path}: another program works there; wait for its end, or name another folder" in output
+    run_script(*command)
