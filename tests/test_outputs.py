@@ -57,7 +57,7 @@ def test_what_is_read_is_not_written(tmp_path):
     ]:
         with pytest.raises(InputError, match=rf"^--out \S+: {how} {images}, which is read and would be lost"):
             check_output("--out", path, [images], folder)
-    with pytest.raises(InputError, match="is .*labels.json"):
+    with pytest.raises(InputError, match=r"is .*labels\.json"):
         check_output("--out", label, [label], folder=False)
     for path, folder in [(tmp_path / "other", True), (tmp_path / "images", True), (tmp_path / "data.png", False)]:
         check_output("--out", path, [images, label], folder)

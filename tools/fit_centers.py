@@ -116,7 +116,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--plot",
         metavar="FILE",
-        help="draw centres and distances (.png, .pdf); of several FEATURES one picture each, FILE_FEATURES",
+        help="draw centres and distances (.png, .pdf), once for each FEATURES",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     cli.run(main, parser)
