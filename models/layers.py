@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from errors import InputError
+
 
 def conv_bn_relu(in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
     """Convolution without bias, batch norm, ReLU; 'same' padding for odd kernels."""
@@ -40,3 +42,11 @@ def init_kaiming(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.ones_(module.weight)
         nn.init.zeros_(module.bias)
+
+
+def require_finite(what: str, *tensors: Tensor) -> None:
+    """Raises InputError for values that are no numbers: later steps would drop them, as if nothing were found."""
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+        raise InputError(
+            f"the {what} that the detector computes are not finite; try --precision 32, or another checkpoint"
+        )

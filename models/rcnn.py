@@ -12,6 +12,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from errors import InputError
+from models.layers import require_finite
 from models.neck.fpn import LEVELS, Branches, Pyramid
 from models.registry import MODELS
 
@@ -83,18 +84,16 @@ class RCNN(nn.Module):
 
         Raises:
             ValueError: sides that are no multiples of 32, or training without targets.
-            InputError: in evaluation, features that are not finite.
+            InputError: in evaluation, features, proposals or predictions that are not finite.
         """
         if self.training and targets is None:
             raise ValueError("training needs targets")
         targets = targets if self.training else None
         pyramid, branches = self.features(images)
+        if not self.training:
+            require_finite("features", *pyramid.values())
         proposals, losses = self.rpn(ImageList(images, sizes), pyramid, targets)
         detections, head_losses = self.roi_heads(pyramid, proposals, sizes, targets)
-        if not self.training and not all(level.isfinite().all() for level in pyramid.values()):
-            raise InputError(  # boxes of scores that are no numbers are dropped: it would look like nothing found
-                "the features that the detector computes are not finite; try --precision 32, or another checkpoint"
-            )
         return RCNNOutput(tuple(pyramid.values()), branches, {**losses, **head_losses}, detections)
 
     def features(self, images: Tensor) -> tuple[Pyramid, Branches]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import run_script
+from test_identity import BOXES
 
 from engine.checkpoint import new_detector, save_checkpoint
 from engine.config import load_config, test_settings
@@ -74,13 +75,27 @@ def test_what_was_detected_is_kept_when_the_scoring_fails(configs, ctw_root, che
     assert len(list(folder.glob("*.txt"))) == 3
 
 
-def test_features_of_an_object_detector_that_are_not_finite():
-    from test_identity import BOXES
-
-    detector = new_detector(BOXES).eval()
-    image = torch.zeros(1, 3, 64, 64)
-    detector(image, [(64, 64)])
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        ("backbone.fpn.layer_blocks.0.0.weight", "features"),
+        ("rpn.head.cls_logits.weight", "proposals"),
+        ("rpn.head.bbox_pred.weight", "proposals"),
+        ("roi_heads.box_head.fc6.weight", "classes and boxes"),
+        ("roi_heads.box_predictor.cls_score.weight", "classes and boxes"),
+        ("roi_heads.box_predictor.bbox_pred.weight", "classes and boxes"),
+        ("roi_heads.mask_predictor.mask_fcn_logits.weight", "masks"),
+    ],
+)
+def test_parts_of_an_object_detector_that_compute_no_finite_numbers(part, what):
+    """Weights that are finite, but so large that their products are not: all would look like nothing found."""
+    torch.manual_seed(0)
+    detector = new_detector({**BOXES, "heads": {"type": "MaskHeads", "representation": 16, "score_thresh": 0.0}}).eval()
+    image = torch.randn(1, 3, 64, 64)
+    [found] = detector(image, [(64, 64)]).detections
+    assert len(found["masks"])
     with torch.no_grad():
-        next(p for n, p in detector.named_parameters() if "layer_blocks" in n).fill_(float(np.nan))
-    with pytest.raises(InputError, match=r"features .* not finite; try --precision 32"):
+        weight = detector.get_parameter(part)
+        weight.copy_(weight.sign() * 3e38)
+    with pytest.raises(InputError, match=rf"the {what} .* not finite; try --precision 32"):
         detector(image, [(64, 64)])

@@ -9,6 +9,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.roi_heads import RoIHeads
 
 from models.head.roi_align import PyramidRoIAlign
+from models.layers import require_finite
 from models.neck.fpn import Pyramid
 from models.registry import MODELS
 
@@ -29,6 +30,8 @@ class BoxPredictor(FastRCNNPredictor):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         logits, deltas = super().forward(x)
+        if not self.training:
+            require_finite("classes and boxes", logits, deltas)
         repeats = 4 * logits.shape[1] // deltas.shape[1]
         return logits.float(), deltas.float().repeat(1, repeats)
 
@@ -37,7 +40,10 @@ class MaskPredictor(MaskRCNNPredictor):
     """Mask logits (n, C+1, 28, 28), in float32 at any precision of the features."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).float()
+        logits = super().forward(x).float()
+        if not self.training:
+            require_finite("masks", logits)
+        return logits
 
 
 def add_mask_head(heads: Module, in_channels: int, num_classes: int, width: int) -> None:

@@ -11,6 +11,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
 
 from errors import InputError
+from models.layers import require_finite
 from models.neck.fpn import STRIDES, Pyramid
 from models.registry import MODELS
 
@@ -88,6 +89,7 @@ class RPN(RegionProposalNetwork):
         proposals = self.box_coder.decode(deltas.detach(), anchors).view(len(anchors), -1, 4)  # (B, A, 4)
         scores = objectness.detach().view(len(anchors), -1)
         if not self.training:
+            require_finite("proposals", objectness, deltas)
             padding = _over_padding(anchors[0], images.image_sizes)
             proposals = proposals.masked_fill(padding[..., None], 0)  # empty boxes are dropped
             scores = scores.masked_fill(padding, -torch.inf)
