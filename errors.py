@@ -12,17 +12,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TextIO
 
 MEMORY = "smaller images or batches (data.batch_size, --batch-size), fewer workers (data.num_workers)"
 SHARED_MEMORY = "data.num_workers=0, or more shared memory (docker run --shm-size=8g)"
 SHARED_FOLDER = "/dev/shm"  # where Linux keeps it
-# What libraries say, under no type of their own, when the machine has run out of something -> what to do about it.
+# What libraries say, under no type of their own, when they or the machine cannot do what was asked -> what to do.
 MACHINE = {
+    r"Expected more than 1 value per channel": "larger images (data.train) or batches (data.batch_size): batch "
+    "normalisation takes no deviation of one value",
     r"out of memory|can't allocate memory|not enough memory|Insufficient memory|Failed to allocate": MEMORY,
     r"shared memory|Bus error|unable to (open|write to|mmap|allocate) .*shared|shm_open": SHARED_MEMORY,
     r"DataLoader worker .* (killed|exited)|process pool was terminated": f"{MEMORY}; where {SHARED_FOLDER} is full, "
     f"{SHARED_MEMORY}",
 }
+
+# But line ends and tabs; surrogates stand for bytes of a name that are no text.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class InputError(Exception):
@@ -51,9 +57,24 @@ def exit_code(work: Callable[[], None], debug: bool = False) -> int:
         line = explain(error) or explain(error.__cause__ or error.__context__)  # a library failed while it cleaned up
         if debug or line is None:
             raise
-        print(f"error: {line}", file=sys.stderr)
+        say(f"error: {line}", sys.stderr)
         return 2
     return 0
+
+
+def printable(text: str) -> str:
+    """A text with control characters, and those that turn the direction of writing, as escapes; lines stay lines.
+
+    The names of files, classes and tensors come from elsewhere: on a terminal they could clear it, or be read wrongly.
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
+    """Prints a text that holds names from elsewhere, on stdout by default."""
+    file = file or sys.stdout
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=file, end=end, flush=True)
 
 
 def _of_thread(failed: threading.ExceptHookArgs) -> None:

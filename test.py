@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from errors import end_on_signals
+from errors import end_on_signals, say
 
 end_on_signals()  # before the imports, which take seconds
 
@@ -46,11 +46,11 @@ def main(args: argparse.Namespace) -> None:
     options = dict(precision=args.precision, indices=range(count), workers=workers, batch_size=args.batch_size)
     results = task.predict(detector, dataset, settings, device, **options, track=progress)
     summary = task.score(results, dataset, settings, result_path)
-    print(task.table(summary))
+    say(task.table(summary))
     if not task.count(results):
         print(task.highest(detector, dataset, settings, device, args.precision))
     for line in dataset.issues.summary():
-        print(line)
+        say(line)
     summary |= {"checkpoint": str(args.checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
     if args.report_speed:
         how = {"device": device.type, "precision": args.precision, "batch_size": args.batch_size, "workers": workers}
@@ -59,10 +59,10 @@ def main(args: argparse.Namespace) -> None:
         print(speed_table(summary["speed"]))
         summary["speed_settings"] = how
     write_json(folder / "results.json", summary)
-    print(f"result files: {result_path}   scores: {folder / 'results.json'}")
+    say(f"result files: {result_path}   scores: {folder / 'results.json'}")
     if args.vis:
         task.save_pictures(Path(args.vis), dataset, range(count), results)
-        print(f"pictures: {args.vis} (green ground truth, red detections)")
+        say(f"pictures: {args.vis} (green ground truth, red detections)")
 
 
 if __name__ == "__main__":

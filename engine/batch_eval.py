@@ -25,7 +25,7 @@ from engine.outputs import data_places
 from engine.score_key import score_key
 from engine.task import Task
 from engine.tasks import task_of
-from errors import InputError
+from errors import InputError, say
 from eval.files import write_json
 from files import check_output
 from models.fuse import fuse_batch_norm
@@ -65,11 +65,11 @@ def evaluate_folder(
     rows, errors = [], []
     with lock_folder(work_dir):
         for number, path in enumerate(paths, 1):
-            print(f"[{number}/{len(paths)}] {path.name} ", end="", flush=True)
+            say(f"[{number}/{len(paths)}] {path.name} ", end="")
             try:
                 row, reused = _evaluate(cfg, path, dataset, images, work_dir, device, precision, batch_size, common)
             except InputError as error:
-                print(f"skipped: {error}", flush=True)
+                say(f"skipped: {error}")
                 errors.append(error)
                 continue
             rows.append(row)
@@ -121,7 +121,7 @@ def write_summary(rows: Sequence[Mapping[str, Any]], task: Task, work_dir: Path)
         epoch = "?" if row["epoch"] is None else row["epoch"]
         cells = [f"{_cell(row[name]):>{len(column)}}" for name, column in zip(task.scores, columns)]
         mark = "  <- best" if row is best else ""
-        print("  ".join([f"{row['checkpoint']:<{width}}", f"{epoch:>5}", *cells]) + mark)
+        say("  ".join([f"{row['checkpoint']:<{width}}", f"{epoch:>5}", *cells]) + mark)
     with write_aside(work_dir / "scores.csv") as aside, aside.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["checkpoint", "epoch", *task.scores], extrasaction="ignore")
         writer.writeheader()

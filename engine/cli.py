@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from errors import InputError, exit_code
+from errors import InputError, exit_code, printable
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -57,10 +58,19 @@ def run(
 ) -> None:
     """Parses the command line and runs `main`; a mistake of the user's becomes one line and exit code 2."""
     args = p.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable("%(message)s"))
+    # Further processes of a run (LOCAL_RANK 1, ...) would say the same as the first one.
+    level = logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     _quiet_training_library()
     if code := exit_code(lambda: main(args), args.debug):
         sys.exit(code)
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _quiet_training_library() -> None:

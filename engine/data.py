@@ -47,6 +47,7 @@ class DataModule(L.LightningDataModule):
         self.dataset = task.train_set(data, seed)
         self.share = len(self._sampler(rank=0))
         self.batch_size = min(batch_size // world_size, self.share)  # a set smaller than one batch is taken whole
+        task.check_batch(self.dataset, self.batch_size)
 
     @property
     def batches_per_epoch(self) -> int:

@@ -94,6 +94,9 @@ class DetectionTask(Task):
         logger.info(dataset.overview())
         return dataset
 
+    def check_batch(self, dataset: CocoDataset, batch_size: int) -> None:
+        """Any will do: images differ in size, and normalisation by batches is mostly frozen in object detectors."""
+
     def test_set(self, data: Mapping[str, Any], settings: DetectionTestSettings) -> CocoDataset:
         if data.get("test") is None:
             raise InputError("data.test is missing: this config only trains; use one with a test split")

@@ -65,6 +65,10 @@ class Task(ABC):
         """The training split; has `issues`."""
 
     @abstractmethod
+    def check_batch(self, dataset: Dataset, batch_size: int) -> None:
+        """Whether a training split can be learnt from in batches of so many images in a process."""
+
+    @abstractmethod
     def test_set(self, data: Mapping[str, Any], settings: Any) -> Dataset:
         """The test split; its labels are read once, so that a mistake in them shows at once."""
 

@@ -74,12 +74,14 @@ class TextTask(Task):
         dataset = build_dataset(data["train"], data["root"], training=True, seed=seed)
         logger.info(dataset.overview())
         dataset.require_text()
-        if dataset.transform.img_size == 32 and min(data.get("batch_size") or 1, len(dataset)) == 1:
-            raise InputError(
-                "data.train.img_size=32 with one image a batch: the deepest maps are one pixel, of which batch "
-                "normalisation takes no deviation; set img_size to 64, or data.batch_size to 2"
-            )
         return dataset
+
+    def check_batch(self, dataset: TextDataset, batch_size: int) -> None:
+        if dataset.transform.img_size == 32 and batch_size == 1:
+            raise InputError(
+                "data.train.img_size=32 with one image a batch (of each process): the deepest maps are one pixel, of "
+                "which batch normalisation takes no deviation; set img_size to 64, or a larger data.batch_size"
+            )
 
     def check_labels(self, detector: nn.Module, dataset: TextDataset) -> None:
         """Text has no classes."""

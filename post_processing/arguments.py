@@ -10,7 +10,7 @@ def require_numbers(function: str, name: str, array: np.ndarray) -> None:
 
 
 def checked_masks(function: str, masks: np.ndarray) -> np.ndarray:
-    """Masks (n, h, w), non-zero = set, as C-contiguous uint8.
+    """Masks (n, h, w), non-zero = set, as C-contiguous, aligned uint8.
 
     Raises:
         ValueError: maps too large to be addressed with 32 bits.  TypeError: no numbers.
@@ -21,7 +21,7 @@ def checked_masks(function: str, masks: np.ndarray) -> np.ndarray:
         raise ValueError(f"{function}: a map of {height}x{width} pixels is too large")
     if masks.dtype != np.uint8:
         masks = masks.astype(bool, copy=False).view(np.uint8)
-    return np.ascontiguousarray(masks)
+    return np.require(masks, requirements="CA")
 
 
 def checked_min_area(function: str, min_area) -> float:

@@ -15,7 +15,7 @@ cdef extern from "pa.hpp" namespace "kkdnet" nogil:
 
 
 def _checked(kernels, emb, min_area):
-    """The arguments as C-contiguous (2, h, w) uint8 and (4, h, w) float32, and min_area as a float."""
+    """The arguments as C-contiguous, aligned (2, h, w) uint8 and (4, h, w) float32, and min_area as a float."""
     kernels, emb = np.asarray(kernels), np.asarray(emb)
     if kernels.ndim != 3 or kernels.shape[0] != 2:
         raise ValueError(f"pa: kernels must have shape (2, h, w), got {kernels.shape}")
@@ -26,7 +26,7 @@ def _checked(kernels, emb, min_area):
     if emb.dtype != np.float32:
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite: too far from any mean
             emb = emb.astype(np.float32)
-    return kernels, np.ascontiguousarray(emb), min_area
+    return kernels, np.require(emb, requirements="CA"), min_area
 
 
 def pa(kernels, emb, min_area=0):

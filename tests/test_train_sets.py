@@ -10,6 +10,7 @@ from coco_files import write
 from icdar_files import QUAD, layout
 from icdar_files import TRAIN as TEXT
 
+from engine.data import DataModule
 from engine.tasks import TASKS
 from errors import InputError
 
@@ -23,10 +24,10 @@ def test_the_overview_is_logged(tmp_path, caplog):
     assert objects.overview() in caplog.messages
 
 
-@pytest.mark.parametrize(("images", "batch_size"), [(2, 1), (1, 8)])
-def test_batch_normalisation_of_one_pixel_is_refused(tmp_path, images, batch_size):
+@pytest.mark.parametrize(("images", "batch_size", "processes"), [(2, 1, 1), (1, 8, 1), (4, 2, 2)])
+def test_batch_normalisation_of_one_pixel_is_refused(tmp_path, images, batch_size, processes):
     root = layout(tmp_path, {f"img_{i}": f"{QUAD},a" for i in range(images)})
     small = {"train": {**TEXT, "img_size": 32}, "root": str(root), "batch_size": batch_size}
     with pytest.raises(InputError, match=r"data\.train\.img_size=32 with one image a batch"):
-        TASKS["text"].train_set(small, seed=0)
-    TASKS["text"].train_set({**small, "train": TEXT}, seed=0)
+        DataModule(TASKS["text"], small, seed=0, parts=1, world_size=processes)
+    DataModule(TASKS["text"], {**small, "train": TEXT}, seed=0, parts=1, world_size=processes)

@@ -25,7 +25,7 @@ from engine import cli
 from engine.config import load_config, train_settings
 from engine.outputs import data_places
 from engine.visualise import denormalise, save_picture
-from errors import InputError
+from errors import InputError, say
 from files import check_output
 from tools.contact_sheet import panel, sheet, tile
 
@@ -134,7 +134,7 @@ def main(args: argparse.Namespace) -> None:
         sizes.append(measure(targets))
     save_picture(out, sheet(tiles, panel(*pooled(sizes), kernels=len(targets.kernels))))
     for line in [*report(sizes), *dataset.parser.issues.summary(), *dataset.issues.summary()]:
-        print(line)
+        say(line)
     print(f"picture: {out}")
 
 

@@ -20,7 +20,7 @@ from distillation.feature_files import read_features
 from engine import cli
 from engine.files import write_aside
 from engine.stages import centers_path
-from errors import InputError
+from errors import InputError, say
 from files import check_output
 
 MAPS_IN_A_ROW = 10
@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
         out = Path(args.out or centers_path(path))
         save_centers(out, centers)
         print(f"{path}: {len(features.labels)} boxes, teacher {features.provenance.teacher}")
-        print(table(centers, spreads))
+        say(table(centers, spreads))
         print(f"{out}: {len(centers.labels)} centres of {len(spreads)} classes")
         if args.plot:
             picture = Path(args.plot)

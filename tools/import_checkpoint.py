@@ -16,7 +16,7 @@ from engine import cli
 from engine.checkpoint import new_detector, save_checkpoint
 from engine.config import load_config
 from engine.outputs import data_places
-from errors import InputError
+from errors import InputError, say
 from files import check_output
 from models import FPEMNeck
 from models.published import translate
@@ -34,9 +34,9 @@ def main(args: argparse.Namespace) -> None:
     translation = translate(published, detector.state_dict())
     print(f"{translation.matched} of {len(published)} tensors matched")
     for key in translation.unused:
-        print(f"unused: {key} belongs to no detector of this project")
+        say(f"unused: {key} belongs to no detector of this project")
     for problem in translation.problems:
-        print(f"mismatch: {problem}")
+        say(f"mismatch: {problem}")
     if translation.problems:
         raise InputError(
             f"{args.src}: {len(translation.problems)} mismatches with the model of {args.config}, listed above; "

@@ -23,7 +23,7 @@ from annotations import Instance, total_text
 from dataset.images import SUFFIXES, max_pixels
 from dataset.issues import DataIssues
 from engine import cli
-from errors import InputError
+from errors import InputError, say
 from files import check_output
 from tools.foreign_annotations import Import, LabelledImage, read_coco, read_labelme
 
@@ -155,7 +155,7 @@ def refuse_problems(job: Import) -> None:
         raise InputError(job.problems[0])
     if job.problems:
         for problem in job.problems[:LISTED]:
-            print(problem, file=sys.stderr)
+            say(problem, sys.stderr)
         shown = "listed above" if len(job.problems) <= LISTED else f"the first {LISTED} listed above"
         raise InputError(f"{job.issues.source}: {len(job.problems)} mistakes, {shown}; nothing was written")
 
@@ -185,7 +185,7 @@ def main(args: argparse.Namespace) -> None:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     for line in [*job.issues.summary(), *lines, f"written: {args.dst}"]:
-        print(line)
+        say(line)
 
 
 if __name__ == "__main__":
