@@ -1,4 +1,4 @@
-"""Files that others wrote: regular, of bounded size, with names as they are meant; and places that may be written to."""
+"""Files that others wrote: regular, of bounded size, with names as meant; and places that may be written to."""
 
 from __future__ import annotations
 

@@ -72,7 +72,6 @@ if __name__ == "__main__":
     parser.add_argument("--vis", metavar="DIR", help="write pictures of the detections there")
     parser.add_argument(
         "--report-speed",
-        "--report_speed",
         action="store_true",
         help="also time each stage, and all together over all images",
     )

@@ -33,6 +33,8 @@ from filelock import FileLock, Timeout
 from harness import ROOT, machine
 from mmengine.config import Config
 
+from command_line import Parser
+
 from distillation.provenance import file_sha256  # isort: skip
 from engine.cli import PRECISIONS, fastest_precision, run_name  # isort: skip
 from engine.config import load_config  # isort: skip
@@ -42,8 +44,8 @@ from errors import InputError, exit_code  # isort: skip
 from eval.files import write_json  # isort: skip
 from gain_report import ALONE, TEACHER, Run, table, write_plot  # isort: skip
 from models.weights import read_checkpoint  # isort: skip
-from tools.demo_report import read_log  # isort: skip
-from tools.once import Once  # isort: skip
+from tools.support.demo_report import read_log  # isort: skip
+from tools.support.once import Once  # isort: skip
 
 LAST = "checkpoint_last.pth.tar"
 SCORES = ("precision", "recall", "hmean")
@@ -240,7 +242,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, fromfile_prefix_chars="@"
     )
     parser.add_argument("learners", nargs="+", metavar="CONFIG")

@@ -26,6 +26,7 @@ from device_work import Limits, busy_share, count_work, median_seconds, most_ban
 from harness import machine
 from torch import Tensor, nn
 
+from command_line import Parser
 from dataset import TextBatch, TrainTransform
 from dataset.synthetic import write_dataset
 from dataset.synthetic_scene import MIN_SIDE
@@ -250,7 +251,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", nargs="+", default=CONFIGS, help="text detectors (default: student and teacher)")
     parser.add_argument("--checkpoint", nargs="+", metavar="FILE", help="one for each config (default: random weights)")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])

@@ -8,7 +8,6 @@ what bf16 itself does to a loss in the losses that the weights of the float32 ru
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from collections import defaultdict
@@ -16,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness import ROOT, machine
+
+from command_line import Parser
 
 import numpy as np  # isort: skip
 import torch
@@ -101,7 +102,7 @@ def largest_step(runs: Mapping[str, Sequence[Sequence[float]]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--last", type=int, default=20, help="steps at the end that are also compared by themselves")
     parser.add_argument("--seeds", type=int, default=1)

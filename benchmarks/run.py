@@ -5,7 +5,6 @@ Each script runs in a process of its own, one after the other, so that none sees
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import subprocess
@@ -15,6 +14,8 @@ import time
 from pathlib import Path
 
 from harness import Row, machine, table
+
+from command_line import Parser
 
 FOLDER = Path(__file__).resolve().parent
 SCRIPTS = (
@@ -49,7 +50,7 @@ def slug(about: dict[str, object]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS, metavar="NAME", help=", ".join(SCRIPTS))
     parser.add_argument("--name", help="of the files in benchmarks/results; by default the processor's")
     args = parser.parse_args()

@@ -6,7 +6,6 @@ of 2. The exponent is the slope of a line through the medians, both axes logarit
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import time
@@ -15,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness import machine
+
+from command_line import Parser
 
 import numpy as np  # isort: skip
 from maps import cells, embeddings, logits_of, text_maps
@@ -144,7 +145,7 @@ def plot(curves: Sequence[Curve], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=RESULTS / "scaling.json", metavar="FILE")
     parser.add_argument("--plot", type=Path, default=RESULTS / "scaling.png", metavar="FILE")
     args = parser.parse_args()

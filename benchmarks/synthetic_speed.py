@@ -5,7 +5,6 @@ By processor time: what an idle core gives; by the clock: what is left on a mach
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from command_line import Parser
 from dataset.synthetic import STYLES, write_dataset
 
 
@@ -26,7 +26,7 @@ def images_per_second(images: int, side: int, style: str, seed: int) -> tuple[fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--side", type=int, default=640, help="px")

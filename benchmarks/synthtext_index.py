@@ -6,7 +6,6 @@ Opening and reading run in a process of their own, whose resident memory is what
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import pickle
 import resource
@@ -21,6 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from annotations.synthtext import SynthTextImage
+from command_line import Parser
 from dataset.parsers.synthtext import SynthText
 from dataset.parsers.synthtext_index import write_index
 
@@ -85,7 +85,7 @@ def _measure(root: Path, reads: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

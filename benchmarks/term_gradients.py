@@ -22,6 +22,7 @@ from harness import machine
 from mmengine.config import Config
 from torch import Tensor
 
+from command_line import Parser
 from dataset import TextBatch
 from distillation import Supervised
 from engine.tasks import task_of
@@ -65,7 +66,7 @@ def measure(entry: Learner, study: Path, seed: int, teacher: int, batches: int) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, fromfile_prefix_chars="@"
     )
     parser.add_argument("learners", nargs="+", metavar="CONFIG", help="as for distillation_gain.py")

@@ -12,16 +12,15 @@ from pathlib import Path
 
 import torch
 
+from command_line import Parser
 from errors import InputError, exit_code, printable
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-def parser(description: str, folder: str = "--work-dir", default: str = "work_dirs/CONFIG") -> argparse.ArgumentParser:
+def parser(description: str, folder: str = "--work-dir", default: str = "work_dirs/CONFIG") -> Parser:
     """A parser with the options that every script has; `folder` is the name of the one that sets `work_dir`."""
-    p = argparse.ArgumentParser(
-        description=description, formatter_class=lambda prog: argparse.HelpFormatter(prog, width=110)
-    )
+    p = Parser(description=description, formatter_class=lambda prog: argparse.HelpFormatter(prog, width=110))
     p.add_argument(
         "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override config entries"
     )
@@ -32,7 +31,7 @@ def parser(description: str, folder: str = "--work-dir", default: str = "work_di
     return p
 
 
-def training_options(p: argparse.ArgumentParser) -> None:
+def training_options(p: Parser) -> None:
     """Adds the options of the two scripts that train."""
     p.add_argument("--seed", type=int, help="seed of everything random (default: train_cfg.seed)")
     p.add_argument("--devices", type=int, default=1, metavar="N", help="number of GPUs, or of CPU processes")
@@ -40,12 +39,11 @@ def training_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--max-steps", type=int, default=-1, metavar="N", help="stop after N iterations")
 
 
-def testing_options(p: argparse.ArgumentParser) -> None:
+def testing_options(p: Parser) -> None:
     """Adds the options of the two scripts that test."""
     p.add_argument("--max-steps", type=int, default=-1, metavar="N", help="take the first N images only")
     p.add_argument(
         "--batch-size",
-        "--batch_size",
         type=int,
         default=1,
         metavar="N",
@@ -53,9 +51,7 @@ def testing_options(p: argparse.ArgumentParser) -> None:
     )
 
 
-def run(
-    main: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser, argv: Sequence[str] | None = None
-) -> None:
+def run(main: Callable[[argparse.Namespace], None], p: Parser, argv: Sequence[str] | None = None) -> None:
     """Parses the command line and runs `main`; a mistake of the user's becomes one line and exit code 2."""
     args = p.parse_args(argv)
     handler = logging.StreamHandler(sys.stderr)
@@ -113,7 +109,8 @@ def check_counts(args: argparse.Namespace, device: torch.device) -> None:
     devices = getattr(args, "devices", 1)
     available = torch.cuda.device_count() if device.type == "cuda" else devices
     if not 1 <= devices <= available:
-        raise InputError(f"--devices {devices}: expected 1 to {max(available, 1)}")
+        most = f"1 to {available}, the GPUs that PyTorch sees" if device.type == "cuda" else "1 or more processes"
+        raise InputError(f"--devices {devices}: expected {most}")
 
 
 def check_precision(precision: str, device: torch.device, option: str = "--precision") -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from command_line import Parser
 from errors import exit_code
 from eval import PROTOCOLS, evaluate
 from eval.files import write_json
@@ -13,7 +14,7 @@ from files import check_output
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; a mistake in its form ends the program with code 2 and a usage line."""
-    parser = argparse.ArgumentParser(prog="python -m eval", description="Score a text detector's results.")
+    parser = Parser(prog="python -m eval", description="Score a text detector's results.")
     parser.add_argument("protocol", help=f"one of: {', '.join(PROTOCOLS)}")
     parser.add_argument("--gt", required=True, metavar="PATH", help="ground truth, a folder or a .zip")
     parser.add_argument("--pred", required=True, metavar="PATH", help="results, a folder or a .zip")

@@ -24,7 +24,7 @@ from engine.visualise import (
     kernel_colours,
 )
 from tools.browse_dataset import Sizes, first_samples, measure, report, view
-from tools.contact_sheet import CAPTION, GAP, TILE, panel, sheet, tile
+from tools.support.contact_sheet import CAPTION, GAP, TILE, panel, sheet, tile
 
 SCRIPT = "tools/browse_dataset.py"
 

@@ -22,7 +22,7 @@ def stages_in_this_process(monkeypatch):
         run_script(*command[1:])
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr("tools.once.subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr("tools.support.once.subprocess", SimpleNamespace(run=run))
 
 
 def pictures_of(page: str) -> list[tuple[str, np.ndarray]]:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from post_processing.pa import _checked
 
 from errors import InputError
 from post_processing import pa
-from post_processing.pa import _checked
 from post_processing.reference import components, pa_reference
 
 ROOT = Path(__file__).resolve().parent.parent

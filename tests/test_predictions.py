@@ -1,6 +1,5 @@
 """What comes out of a network and of the scoring: numbers, or one line that says what is wrong."""
 
-import numpy as np
 import pytest
 import torch
 from conftest import run_script

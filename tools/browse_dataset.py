@@ -17,6 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from command_line import Parser
 from dataset import EpochSampler, TestSample, TextDataset, build_dataset
 from dataset.samples import TrainSample
 from dataset.targets import Targets, make_targets
@@ -27,7 +28,7 @@ from engine.outputs import data_places
 from engine.visualise import denormalise, save_picture
 from errors import InputError, say
 from files import check_output
-from tools.contact_sheet import panel, sheet, tile
+from tools.support.contact_sheet import panel, sheet, tile
 
 MAX_IMAGES = 100  # a larger sheet is more than people take in
 TINY = 16  # pixels: one pixel of the network's output, at stride 4
@@ -139,7 +140,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("config", help="a config file, such as config/kkd/r18_ctw.py")
     parser.add_argument("--split", default="train", choices=["train", "test"], help="test: images as resized for it")
     parser.add_argument("--images", type=int, default=12, metavar="N", help="default 12")

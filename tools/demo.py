@@ -13,10 +13,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from command_line import Parser  # noqa: E402
 from engine.cli import fastest_precision  # noqa: E402
 from eval.files import write_json  # noqa: E402
-from tools.demo_report import write_report  # noqa: E402
-from tools.demo_stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
+from tools.support.demo_report import write_report  # noqa: E402
+from tools.support.demo_stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
 
 CONFIGS = {"teacher": "config/demo/r50.py", "student": "config/demo/distill_r18.py"}
 DATA = ["--train", 800, "--test", 100, "--size", "192x192", "--style", "easy", "--seed", 0]
@@ -24,7 +25,7 @@ SMALL_DATA = ["--train", 8, "--test", 2, "--size", "96x96", "--style", "easy", "
 SMALL = [f"data.{key}=96" for key in ("train.img_size", "train.short_size", "test.short_size")]
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
     return demo_parser(__doc__, "outputs/demo")
 

@@ -13,11 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from command_line import Parser  # noqa: E402
 from engine.cli import fastest_precision  # noqa: E402
 from engine.stages import centers_path, features_path  # noqa: E402
 from eval.files import write_json  # noqa: E402
-from tools.demo_multineck_report import PICTURES, comparison, write_report  # noqa: E402
-from tools.demo_stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
+from tools.support.demo_multineck_report import PICTURES, comparison, write_report  # noqa: E402
+from tools.support.demo_stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
 
 CONFIGS = {
     name: f"config/demo_multineck/{file}.py"
@@ -34,7 +35,7 @@ SMALL = ["data.train.short_sides=[64]", "data.test.short_side=64"]
 SCORES = ("ap", "ap50", "ap75")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
     return demo_parser(__doc__, "outputs/demo-multineck")
 
@@ -42,7 +43,8 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     out, precision = args.out, ["--precision", fastest_precision()]
     common = small_options(out, SMALL) if args.small else []
-    features = [features_path(out, number) for number in (1, 2)]
+    described = out / "features"
+    features = [features_path(described, number) for number in (1, 2)]
     options = {name: [*common] for name in CONFIGS}
     for index, path in enumerate(features):
         field = f"distiller.teachers.{index}"
@@ -54,7 +56,14 @@ def main(args: argparse.Namespace) -> None:
     stages.run("data", f"rendering synthetic shapes into {root}", Path(root) / "synthetic.json", *render)
     stages.train("teacher1", "training the first teacher, Faster R-CNN", "train.py", *precision)
     stages.train("teacher2", "training the second teacher, Cascade Mask R-CNN", "train.py", *precision)
-    collect = ["tools/collect_roi_features.py", CONFIGS["student"], "--out", out, "--cfg-options", *options["student"]]
+    collect = [
+        "tools/collect_roi_features.py",
+        CONFIGS["student"],
+        "--out",
+        described,
+        "--cfg-options",
+        *options["student"],
+    ]
     stages.run("collect", "describing every training box by both teachers", features[-1], *collect)
     fit = ["tools/fit_centers.py", *features]
     stages.run("centers", "fitting the class centres", centers_path(features[-1]), *fit)

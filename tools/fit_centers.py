@@ -15,6 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from command_line import Parser
 from distillation.centers import Centers, ClassSpread, class_spreads, fit_centers, save_centers
 from distillation.feature_files import read_features
 from engine import cli
@@ -108,7 +109,7 @@ def _plot_distances(figure, names: list[str], spreads: list[ClassSpread]) -> Non
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("features", nargs="+", type=Path, metavar="FEATURES", help="files of collect_roi_features.py")
     parser.add_argument("--k", type=int, default=1, help="centres of each class, by k-means (default 1: the mean)")
     parser.add_argument("--seed", type=int, default=0, help="of k-means (default 0)")

@@ -25,8 +25,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from command_line import Parser
 from errors import InputError
-from tools.fuzz_inputs import Target, damaged, targets
+from tools.support.fuzz_inputs import Target, damaged, targets
 
 _CHUNK = 500
 _GRACE = 10  # times the limit that a process may take that does not answer to the timer
@@ -182,7 +183,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100_000, metavar="N", help="inputs, of all kinds (default 100000)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the first input of each kind (default 0)")
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="such as coco and zip (default: all)")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from command_line import Parser
 from engine import cli
 from engine.checkpoint import new_detector, save_checkpoint
 from engine.config import load_config
@@ -52,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("src", metavar="SRC", help="the published checkpoint")
     parser.add_argument("dst", metavar="DST", help="the file to write, such as work_dirs/imported/teacher.pth.tar")
     parser.add_argument("--config", required=True, help="the config whose model it holds")

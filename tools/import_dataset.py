@@ -20,12 +20,13 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from annotations import Instance, total_text
+from command_line import Parser
 from dataset.images import SUFFIXES, max_pixels
 from dataset.issues import DataIssues
 from engine import cli
 from errors import InputError, say
 from files import check_output
-from tools.foreign_annotations import Import, LabelledImage, read_coco, read_labelme
+from tools.support.foreign_annotations import Import, LabelledImage, read_coco, read_labelme
 
 READERS = {"labelme": read_labelme, "cocotext": read_coco}
 SPLITS = ("Train", "Test")
@@ -189,7 +190,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("format", choices=list(READERS))
     parser.add_argument("src", metavar="SRC", help="a folder of labelme files, or a JSON file")
     parser.add_argument("dst", metavar="DST", help="the folder to write, such as data/mine")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from command_line import Parser
 from errors import exit_code
 from tools.make_synthetic import parse_size
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Renders coloured shapes of six classes among shapes of none, with exact boxes and masks, in the "
         "layout of COCO 2017. The same options give the same bytes."
     )

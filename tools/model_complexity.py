@@ -20,6 +20,7 @@ from torch.utils.module_tracker import ModuleTracker
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from command_line import Parser
 from engine import cli
 from engine.checkpoint import new_detector
 from engine.config import load_config
@@ -126,7 +127,7 @@ def _measure_config(cfg: Mapping[str, Any], args: argparse.Namespace) -> dict[st
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a config file, such as config/kkd/distill_ctw.py")
     parser.add_argument("--size", type=parse_size, default=(640, 640), metavar="WxH", help="default 640x640")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="images in a batch (default 1)")

@@ -8,7 +8,6 @@ killed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -35,6 +34,7 @@ except ModuleNotFoundError:  # Python 3.10, where pytest brings it
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from command_line import Parser
 from errors import InputError, exit_code
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -285,7 +285,7 @@ def _check(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; 0 if all mistakes were killed, 1 if not, 2 for a mistake of the user's."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", metavar="PATTERN", help="of names and files, default all")
     parser.add_argument("--jobs", type=int, default=2, help="at once, default 2")
     parser.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="for a mistake, default 120")

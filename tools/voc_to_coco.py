@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from command_line import Parser
 from dataset.voc import CLASSES, find_annotations, read, split_images, to_coco
 from errors import InputError, exit_code
 from eval.files import write_json
@@ -15,7 +16,7 @@ from files import check_output
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Writes train.json, val.json and test.json, a random 8:1:1 split of the annotated images. The "
         "images stay where they are: in a configuration, SRC is the folder `images`."
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ from dataset.parsers.synthtext_index import open_index, write_index
 from errors import InputError
 from eval import PROTOCOLS, coco, evaluate
 from files import read_bytes, read_text
-from tools import foreign_annotations
+from tools.support import foreign_annotations
 
 _QUAD = "10,10,60,12,58,40,9,38"
 _CURVE = "5,5,60,40,0,0,8,0,16,0,24,0,32,0,40,0,55,0,55,35,47,35,40,35,32,35,24,35,16,35,0,35"

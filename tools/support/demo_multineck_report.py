@@ -17,8 +17,8 @@ from engine.stages import centers_path, features_path
 from engine.tasks import task_of
 from engine.train import build_learner
 from engine.visualise import denormalise, draw_objects
-from tools.demo_report import read_log
-from tools.report import picture, plot, row, table, write_page
+from tools.support.demo_report import read_log
+from tools.support.report import picture, plot, row, table, write_page
 
 EXAMPLES = 6
 PICTURES = "pictures"

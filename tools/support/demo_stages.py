@@ -12,9 +12,10 @@ from typing import Any
 
 from mmengine.config import Config
 
+from command_line import Parser
 from engine.config import load_config
 from errors import exit_code
-from tools.once import Once
+from tools.support.once import Once
 
 LAST = "checkpoint_last.pth.tar"
 _SMALL = ["data.batch_size=4", "data.num_workers=0", "train_cfg.epoch=1", "train_cfg.val_interval=1"]
@@ -72,9 +73,9 @@ def small_options(out: Path, options: Sequence[str]) -> list[str]:
     return [f"data.root={out / 'data'}", *_SMALL, *options]
 
 
-def demo_parser(description: str, out: str) -> argparse.ArgumentParser:
+def demo_parser(description: str, out: str) -> Parser:
     """The command line of a demo; `out` is the folder that it writes to unless told otherwise."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"default: {out}, with --small {out}-small")
     parser.add_argument(
         "--small", action="store_true", help="every stage in miniature: shows that it runs, and nothing else"
@@ -83,7 +84,7 @@ def demo_parser(description: str, out: str) -> argparse.ArgumentParser:
     return parser
 
 
-def run_demo(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, command: str) -> None:
+def run_demo(main: Callable[[argparse.Namespace], None], parser: Parser, command: str) -> None:
     """Runs a demo as a program; a mistake becomes one line, and an interrupted one says how to go on."""
     args = parser.parse_args()
     args.out = args.out or Path(args.folder + "-small" * args.small)

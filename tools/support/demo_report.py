@@ -17,7 +17,7 @@ from engine.checkpoint import load_detector
 from engine.config import test_settings
 from engine.inference import decoder, predict_logits, test_set, to_polygons
 from engine.visualise import draw
-from tools.report import picture, plot, row, table, write_page
+from tools.support.report import picture, plot, row, table, write_page
 
 EXAMPLES = 6
 NAMES = ("teacher", "student")
