@@ -16,7 +16,7 @@ demo-multineck: setup  ## synthetic objects, two teachers, class centres, a stud
 	$(RUN) tools/demo_multineck.py
 
 test: setup $(VENV)/dev.stamp quality  ## everything CI runs
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q -n 2 --dist loadfile
 
 test-slow: setup $(VENV)/dev.stamp  ## the tests that take minutes
 	$(RUN) -m pytest -q -m slow

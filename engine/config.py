@@ -36,7 +36,7 @@ def load_config(path: str | Path, options: Sequence[str] = ()) -> Config:
             valid name.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such config file{nearest(str(path), map(str, Path('config').rglob('*.py')))}")
     _check_sources(path)
     cfg = _read(path)
@@ -65,7 +65,10 @@ def _check_sources(path: Path, bases: tuple[Path, ...] = ()) -> None:
         InputError: a file that is missing, no text, no Python, based on itself, or of another kind than .py.
     """
     if path.suffix != ".py":
-        raise InputError(f"{path}: a config is a Python file, .py; write it as one")
+        raise InputError(
+            f"{path}: is no config, which is a Python file, .py; where a checkpoint or a folder of them is given, too, "
+            "the config comes first"
+        )
     if path.resolve() in bases:
         raise InputError(f"{path}: is based on itself, by way of its _base_; take it out of one of them")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import runpy
 import signal
 import subprocess
@@ -11,6 +12,10 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+
+# The networks of the tests are so small that threads wait for each other most of the time; must stand before torch is
+# imported, and holds for the programs that tests start, too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import errors
 from dataset.synthetic import write_dataset

@@ -51,7 +51,7 @@ def test_values_of_other_types_become_plain_ones_that_a_checkpoint_can_hold(tmp_
         ("model = dict(\n", r"SyntaxError: .*, line 2; mend it there"),
         ("_base_ = 'absent.py'\n", r"_base_: no such config file: .*absent\.py"),
         ("_base_ = ['own.py']\n", r"is based on itself"),
-        ("_base_ = 'other.yaml'\n", r"other\.yaml: a config is a Python file"),
+        ("_base_ = 'other.yaml'\n", r"other\.yaml: is no config, which is a Python file"),
         ("_base_ = 3 * x\n", r"_base_: expected the path of a config"),
     ],
 )
@@ -66,12 +66,12 @@ def test_what_cannot_be_is_named_in_one_line(tmp_path, text, says):
 
 def test_only_python_files_are_taken_and_only_text(tmp_path):
     for name in ("own.yaml", "own.json", "own"):
-        with pytest.raises(InputError, match=rf"{name}: a config is a Python file, \.py"):
+        with pytest.raises(InputError, match=rf"{name}: is no config, which is a Python file, \.py"):
             load(tmp_path, BASE, name=name)
     (tmp_path / "latin.py").write_bytes(b"# \xe4\nmodel = {}\n")
     with pytest.raises(InputError, match=r"latin\.py: .*(UTF-8|utf-8)"):
         load_config(tmp_path / "latin.py")
-    with pytest.raises(InputError, match=r"no such config file"):
+    with pytest.raises(InputError, match=r"is no config, .* the config comes first"):
         load_config(tmp_path)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import run_script
 
-from tools import demo_multineck_report
+from tools.support import demo_multineck_report
 
 
 @pytest.fixture

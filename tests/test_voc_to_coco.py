@@ -190,6 +190,7 @@ def test_two_years_may_share_names(tmp_path, capsys):
     for out in (tmp_path, tmp_path / "kit", tmp_path / "kit" / "VOC2007" / "Annotations"):
         assert voc_to_coco.main([str(tmp_path / "kit"), str(out)]) == 2
         assert "which is read and would be lost" in capsys.readouterr().err
+    assert voc_to_coco.main([str(tmp_path / "kit"), str(tmp_path / "kit" / "coco")]) == 0  # beside the years
 
 
 def test_other_classes(tmp_path, capsys):

@@ -17,7 +17,7 @@ from command_line import Parser  # noqa: E402
 from engine.cli import fastest_precision  # noqa: E402
 from engine.stages import centers_path, features_path  # noqa: E402
 from eval.files import write_json  # noqa: E402
-from tools.support.demo_multineck_report import PICTURES, comparison, write_report  # noqa: E402
+from tools.support.demo_multineck_report import FEATURES, PICTURES, comparison, write_report  # noqa: E402
 from tools.support.demo_stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
 
 CONFIGS = {
@@ -43,7 +43,7 @@ def parser() -> Parser:
 def main(args: argparse.Namespace) -> None:
     out, precision = args.out, ["--precision", fastest_precision()]
     common = small_options(out, SMALL) if args.small else []
-    described = out / "features"
+    described = out / FEATURES
     features = [features_path(described, number) for number in (1, 2)]
     options = {name: [*common] for name in CONFIGS}
     for index, path in enumerate(features):
@@ -56,14 +56,8 @@ def main(args: argparse.Namespace) -> None:
     stages.run("data", f"rendering synthetic shapes into {root}", Path(root) / "synthetic.json", *render)
     stages.train("teacher1", "training the first teacher, Faster R-CNN", "train.py", *precision)
     stages.train("teacher2", "training the second teacher, Cascade Mask R-CNN", "train.py", *precision)
-    collect = [
-        "tools/collect_roi_features.py",
-        CONFIGS["student"],
-        "--out",
-        described,
-        "--cfg-options",
-        *options["student"],
-    ]
+    describe = ["tools/collect_roi_features.py", CONFIGS["student"], "--out", described]
+    collect = [*describe, "--cfg-options", *options["student"]]
     stages.run("collect", "describing every training box by both teachers", features[-1], *collect)
     fit = ["tools/fit_centers.py", *features]
     stages.run("centers", "fitting the class centres", centers_path(features[-1]), *fit)

@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> None:
     if "" in classes or len(set(classes)) < len(classes):
         raise InputError(f"--classes {args.classes}: give different names, separated by commas")
     annotations = find_annotations(args.source)
-    check_output("DST", args.out, [args.source])
+    folders = {path.parent for path in annotations.values()} | {(args.source / name).parent for name in annotations}
+    check_output("DST", args.out, sorted(folders))
     images = {name: read(path) for name, path in annotations.items()}
     ids = {name: i for i, name in enumerate(images, 1)}
     everything = to_coco(images, ids, classes, args.skip_difficult)  # a wrong class shows before anything is written

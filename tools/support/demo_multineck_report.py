@@ -22,6 +22,7 @@ from tools.support.report import picture, plot, row, table, write_page
 
 EXAMPLES = 6
 PICTURES = "pictures"
+FEATURES = "features"  # of the teachers, and their class centres
 LEVELS = ("P2", "P3")
 
 
@@ -77,7 +78,7 @@ def _curves(runs: Mapping[str, Path]) -> Figure:
 
 
 def _centres(out: Path, number: int) -> str:
-    centers = load_centers(centers_path(features_path(out, number)))
+    centers = load_centers(centers_path(features_path(out / FEATURES, number)))
     figure = Figure(figsize=(11, 2), layout="constrained")
     span = dict(vmin=centers.descriptors.min(), vmax=centers.descriptors.max())
     for axis, label, centre in zip(figure.subplots(1, len(centers.labels)), centers.labels, centers.descriptors):
