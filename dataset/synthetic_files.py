@@ -52,6 +52,9 @@ def write_set(
         write(aside)
         (aside / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         return _install(aside, folder, description, overwrite)
+    except OSError as error:  # a full disk, of which writing does not say where
+        error.filename = error.filename or str(out)
+        raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -79,10 +79,11 @@ def kill_at_random(command: list[str], folder: Path, chance: random.Random, most
 
 
 @pytest.mark.parametrize("kind", ["text", pytest.param("objects", marks=pytest.mark.slow)])
-def test_killed_at_any_moment_and_resumed_equals_uninterrupted(runs, tmp_path, kind):
-    """With two processes that read samples; what a kill leaves half-written is swept away by the next run."""
+def test_killed_at_any_moment_and_resumed_equals_uninterrupted(runs, tmp_path, kind, monkeypatch):
+    """With two processes that read samples and two threads; what a kill leaves half-written is swept away."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     options = ["train_cfg.epoch=4", "data.num_workers=2", "--device", "cpu", "--seed", 3]
-    run_script(*runs[kind], *options, "--work-dir", tmp_path / "whole")
+    run_process(*runs[kind], *options, "--work-dir", tmp_path / "whole")
     folder, seed = tmp_path / "killed", time.time_ns()
     command = [sys.executable, *map(str, [*runs[kind], *options, "--work-dir", folder])]
     assert kill_at_random(command, folder, random.Random(seed), 0.3), f"seed {seed}: nothing was interrupted"

@@ -183,6 +183,9 @@ def main(args: argparse.Namespace) -> None:
         if out.exists():
             out.rmdir()
         aside.rename(out)
+    except OSError as error:  # a full disk, of which writing does not say where
+        error.filename = error.filename or args.dst
+        raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     for line in [*job.issues.summary(), *lines, f"written: {args.dst}"]:
