@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -40,23 +41,55 @@ def error_line(output: str) -> str:
 # ----------------------------------------------------------------------------------------------------- the disk is full
 
 
+@contextmanager
+def nearly_full(left: int):
+    """No file can become larger than so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (left, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 @pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.9, 0.999])
 def test_a_file_that_cannot_be_written_whole_leaves_those_of_the_epoch_before(trained, share):
     """Files of at most that share of a checkpoint can be written, as on a disk that is nearly full."""
     command, folder, before = trained
-    most = int(len(before["checkpoint_last.pth.tar"]) * share)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-    try:
+    with nearly_full(int(len(before["checkpoint_last.pth.tar"]) * share)):
         output = run_script(*command, "--resume", "--cfg-options", "train_cfg.epoch=2", code=2)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     line = error_line(output)
     assert str(folder) in line and "--resume" in line
     assert {key: value for key, value in whole_files(folder).items() if key in before} == before
     assert not list(folder.glob(".*.tmp"))
     run_script(*command, "--resume", "--cfg-options", "train_cfg.epoch=2")
     assert read_checkpoint(folder / "checkpoint_last.pth.tar")["epoch"] == 2
+
+
+def test_pictures_that_cannot_be_written_are_named_and_the_scores_are_kept(trained, tmp_path):
+    command, folder, _ = trained
+    test = ["test.py", command[1], folder / "checkpoint_last.pth.tar", "--work-dir", tmp_path / "tested"]
+    run_script(*test, "--vis", tmp_path / "pictures")
+    smallest = min(path.stat().st_size for path in (tmp_path / "pictures").iterdir())
+    most = max(path.stat().st_size for path in (tmp_path / "tested").rglob("*") if path.is_file())
+    assert most < smallest, "the limit lies between"
+    before = {path: path.read_bytes() for path in (tmp_path / "pictures").iterdir()}
+    (tmp_path / "tested" / "results.json").unlink()
+    with nearly_full(smallest - 1):
+        line = error_line(run_script(*test, "--vis", tmp_path / "pictures", code=2))
+    assert str(tmp_path / "pictures") in line and "free space" in line
+    assert (tmp_path / "tested" / "results.json").is_file()
+    assert {path: path.read_bytes() for path in (tmp_path / "pictures").iterdir()} == before
+
+
+@pytest.mark.parametrize("tool", ["make_synthetic", "make_synthetic_coco"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_data_sets_that_cannot_be_written_leave_nothing(tmp_path, tool, workers):
+    make = [f"tools/{tool}.py", tmp_path / "set", "--train", 4, "--size", "96x96", "--workers", workers]
+    with nearly_full(1000):
+        line = error_line(run_script(*make, code=2))
+    assert line.startswith(f"error: {tmp_path / 'set'}") and "free space" in line
+    assert not list(tmp_path.iterdir())
 
 
 # --------------------------------------------------------------------------------------------------------- the weights
