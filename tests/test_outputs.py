@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import run_script
 
 from engine import batch_eval, score_key
@@ -172,10 +173,20 @@ def change_code(data: Path) -> None:
     score_key._code.cache_clear()
 
 
-@pytest.mark.parametrize("change", [change_label, change_image, change_code])
+def change_checkpoint(data: Path) -> None:
+    [path] = (data.parent / "checkpoints").iterdir()
+    content, stat = torch.load(path, weights_only=True), path.stat()
+    content["state_dict"] = {key: value * 1 for key, value in content["state_dict"].items()}
+    content["state_dict"]["head.conv2.bias"] += 1
+    torch.save(content, path)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [change_label, change_image, change_code, change_checkpoint])
 def test_scores_are_measured_anew_when_what_they_depend_on_has_changed(configs, checkpoint, data, change, monkeypatch):
     monkeypatch.setattr(score_key, "ROOT", score_key.ROOT)
-    command = ["batch_eval.py", configs["student"], checkpoint.parent, "--work-dir", data.parent / "scores"]
+    shutil.copytree(checkpoint.parent, data.parent / "checkpoints")
+    command = ["batch_eval.py", configs["student"], data.parent / "checkpoints", "--work-dir", data.parent / "scores"]
     command += ["--cfg-options", f"data.root={data}"]
     assert "(already evaluated)" not in run_script(*command)
     for path in (data / "test").rglob("*"):  # a copy of the data is the same data
@@ -183,6 +194,7 @@ def test_scores_are_measured_anew_when_what_they_depend_on_has_changed(configs, 
     assert "(already evaluated)" in run_script(*command)
     change(data)
     assert "(already evaluated)" not in run_script(*command)
+    assert "(already evaluated)" not in run_script(*command, "--max-steps", 2)
     score_key._code.cache_clear()
 
 
