@@ -18,8 +18,6 @@ class Parser(argparse.ArgumentParser):
 
     def _as_declared(self, argument: str) -> str:
         name, sign, value = argument.partition("=")
-        if not name.startswith("--"):
-            return argument
         declared = {_spelt(option): option for action in self._actions for option in action.option_strings}
         return f"{declared.get(_spelt(name), name)}{sign}{value}"
 

@@ -1,5 +1,6 @@
 """Inference in batches and in several processes gives what one image at a time in one process gives."""
 
+import copy
 import math
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from stage_configs import SHAPES, write_configs
 from test_distillation import small_model
 from torch import Tensor, nn
 
-from dataset import build_dataset
+from dataset import TestTransform, build_dataset
 from dataset.synthetic import label_line
 from dataset.synthetic_coco import write_coco
 from engine.config import load_config, test_settings
@@ -83,6 +84,17 @@ def test_every_batch_size_and_process_count_finds_the_same_in_order(dataset, bat
     }
     assert found_boxes(results) == expected
     assert list(results) == list(expected)
+
+
+def test_polygons_are_in_pixels_of_the_original_image(dataset):
+    """The same images twice as large for the network."""
+    resized = copy.copy(dataset)
+    resized.transform = TestTransform(short_size=128)
+    results = TEXT.predict(Bright(), resized, SETTINGS, CPU)
+    assert len(results) == len(SIZES)
+    for name, found in found_boxes(results).items():
+        expected = [(x1, y1, x2 - 1, y2 - 1) for x1, y1, x2, y2 in boxes_of(int(name))]
+        np.testing.assert_allclose(sorted(found), sorted(expected), atol=1)
 
 
 def test_indices_choose_images_and_their_order(dataset):
