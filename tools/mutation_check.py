@@ -156,7 +156,7 @@ def _in_process(folder: Path, tests: Sequence[str], options: Sequence[str], buil
             del sys.modules[name]
     record = _Record(tests, folder.with_suffix(".json"))
     files = dict.fromkeys(test.partition("::")[0] for test in tests)
-    os._exit(pytest.main(["-q", "-p", "no:cacheprovider", *options, *files], plugins=[record]))
+    os._exit(pytest.main(["-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *options, *files], plugins=[record]))
 
 
 def _lies_in(file: str | None, root: Path) -> bool:
