@@ -8,8 +8,8 @@ from errors import end_on_signals
 end_on_signals("interrupted; what is scored is kept")  # before the imports, which take seconds
 
 from engine import cli
-from engine.batch_eval import evaluate_folder, write_summary
 from engine.config import load_config
+from engine.inference.batch_eval import evaluate_folder, write_summary
 from engine.tasks import task_of
 
 

@@ -14,6 +14,10 @@ from errors import InputError
 
 MAX_LABEL_BYTES = 4 << 20  # of the labels or results of one image; real ones hold some KB
 
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".ppm", ".pgm", ".pbm",
+)  # fmt: skip
+
 _JUNK = ("thumbs.db", "desktop.ini")  # what Windows leaves in folders, without hiding the name
 
 

@@ -8,7 +8,7 @@ end_on_signals("interrupted; go on with --resume")  # before the imports, which 
 
 from engine import cli
 from engine.config import load_config
-from engine.train import train
+from engine.training.run import train
 
 # Options of the published script, and the config entries that they set.
 SHORTCUTS = {

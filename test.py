@@ -10,12 +10,12 @@ end_on_signals()  # before the imports, which take seconds
 from rich.progress import track
 
 from engine import cli
-from engine.checkpoint import load_detector
 from engine.config import load_config, test_settings
-from engine.inference import worker_count
+from engine.inference.polygons import worker_count
+from engine.inference.speed import measure_speed, speed_table
 from engine.outputs import data_places
-from engine.speed import measure_speed, speed_table
 from engine.tasks import task_of
+from engine.training.checkpoint import load_detector
 from eval.files import write_json
 from files import check_output
 from models.fuse import fuse_batch_norm

@@ -35,7 +35,7 @@ from mmengine.config import Config
 
 from command_line import Parser
 
-from distillation.provenance import file_sha256  # isort: skip
+from distillation.multineck.provenance import file_sha256  # isort: skip
 from engine.cli import PRECISIONS, fastest_precision, run_name  # isort: skip
 from engine.config import load_config  # isort: skip
 from engine.files import write_aside  # isort: skip
@@ -44,8 +44,8 @@ from errors import InputError, exit_code  # isort: skip
 from eval.files import write_json  # isort: skip
 from gain_report import ALONE, TEACHER, Run, table, write_plot  # isort: skip
 from models.weights import read_checkpoint  # isort: skip
-from tools.support.demo_report import read_log  # isort: skip
-from tools.support.once import Once  # isort: skip
+from tools.demo.text_report import read_log  # isort: skip
+from tools.demo.once import Once  # isort: skip
 
 LAST = "checkpoint_last.pth.tar"
 SCORES = ("precision", "recall", "hmean")

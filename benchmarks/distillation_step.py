@@ -1,6 +1,6 @@
 """One step of kernel-mask distillation, ResNet-50 to ResNet-18: time and peak memory: `distillation_step.py`.
 
-The twin is the step written down plainly: both networks literally as published (tests/published_networks.py), losses
+The twin is the step written down plainly: both networks as published (reference/published_networks.py), the losses
 one image and one instance at a time, features normalised and compared everywhere and then masked, Adam.
 `--peak KIND` runs two steps of one kind alone and prints how much they raised the memory of the process.
 """
@@ -12,20 +12,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import ROOT, Row, compare, main, peak_memory
-
-import loss_twins  # isort: skip
 import numpy as np
 import torch
 import torch.nn.functional as F
-from published_networks import KKDNet, randomise, resize
+from harness import ROOT, Row, compare, main, peak_memory
 
 from dataset import TextBatch
 from distillation import KernelMaskDistiller, Learner
-from engine.checkpoint import new_detector
 from engine.config import load_config
+from engine.training.checkpoint import new_detector
 from models import LOSSES
-from models.published import translate
+from models.text.published import translate
+from reference import text_losses
+from reference.published_networks import KKDNet, randomise, resize
 
 BATCH, SIDE, INSTANCES = 4, 320, 12
 KINDS = ("ours, float32", "ours, bf16", "twin, float32")  # whose peak memory is measured
@@ -98,7 +97,7 @@ def twin_stepper(teacher: KKDNet, student: KKDNet, batch: TextBatch) -> Callable
     def step() -> float:
         taught, learnt = teacher.maps(images), student.maps(images)
         logits = resize(learnt[1], images)
-        total = loss_twins.pan_loss(logits, batch.text, batch.kernels, batch.training_mask, batch.instances)
+        total = text_losses.pan_loss(logits, batch.text, batch.kernels, batch.training_mask, batch.instances)
         total = total + kernel_mask_term(learnt, taught, batch.kernels)
         optimizer.zero_grad()
         total.backward()

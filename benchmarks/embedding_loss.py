@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from harness import Row, compare, main
-
-import loss_twins  # isort: skip
 import torch
 from distillation_step import random_batch
+from harness import Row, compare, main
 from torch import Tensor
 
 from dataset import TextBatch
-from models.loss import EmbeddingLoss
-from models.loss.embedding import BACKGROUND_SAMPLES, draw_background
+from models.text.embedding import BACKGROUND_SAMPLES, EmbeddingLoss, draw_background
+from reference import text_losses
 
 TOLERANCE = 1e-5
 
@@ -31,7 +29,7 @@ def twin_loss(batch: TextBatch, version: int, embedding: Tensor) -> Tensor:
     drawn, _ = draw_background(instances.flatten(1), mask.flatten(1), number)
     backgrounds = [image.flatten(1)[:, index] for image, index in zip(embedding, drawn)]
     images = zip(embedding, instances, batch.kernels[:, 0], mask, backgrounds)
-    return torch.stack([loss_twins.embedding(*image) for image in images]).mean()
+    return torch.stack([text_losses.embedding(*image) for image in images]).mean()
 
 
 def value_and_gradient(loss: Callable[[Tensor], Tensor], embedding: Tensor) -> tuple[Tensor, Tensor]:

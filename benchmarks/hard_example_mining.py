@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from harness import Row, compare, main
-
-import loss_twins  # isort: skip
 import torch
 from distillation_step import random_batch
+from harness import Row, compare, main
 from torch import Tensor
 
-from models.loss import ohem_mask
+from models.text.ohem import ohem_mask
+from reference import text_losses
 
 
 def same(ours: Tensor, twin: Tensor) -> str:
@@ -24,7 +23,7 @@ def measure() -> list[Row]:
     work = f"hard example mining, {len(logits)}×{logits.shape[1]}², {float(batch.text.float().mean()):.0%} text"
 
     def twin() -> Tensor:
-        return torch.stack([loss_twins.ohem(*image) for image in zip(*arguments)])
+        return torch.stack([text_losses.ohem(*image) for image in zip(*arguments)])
 
     return [compare(work, lambda: ohem_mask(*arguments), twin, same, seconds=3)]
 

@@ -4,7 +4,7 @@ Networks of full depth, as in config/multineck/faster_cascade_r101_to_faster_r50
 theirs; proposals, samples and detections are fewer in proportion, so that every part keeps its share of the time.
 `--full` takes an image of 800x1344, with all of them: several minutes. Then the networks of the demo at their own size.
 
-The twin (tests/multineck_twin.py) runs every network twice, once for its features and once for its detections (masks
+The twin (reference/multineck.py) runs every network twice, once for its features and once for its detections (masks
 included) or losses, with torchvision's RoIAlign; masks of the distillation are filled box by box, boxes described one
 by one. It runs in the precision of our student.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from harness import ROOT, Row, compare, main, table
 
-from multineck_twin import OneByOne  # isort: skip
+from reference.multineck import OneByOne  # isort: skip
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from dataset import DetectionBatch
 from distillation import Centers, MultiNeckDistiller
-from distillation.provenance import Provenance
-from engine.checkpoint import new_detector
+from distillation.multineck.provenance import Provenance
 from engine.config import load_config
+from engine.training.checkpoint import new_detector
 
 CONFIG = "config/multineck/faster_cascade_r101_to_faster_r50_coco.py"
 DEMO = "config/demo_multineck/distill.py"

@@ -28,16 +28,16 @@ from torch import Tensor, nn
 
 from command_line import Parser
 from dataset import TextBatch, TrainTransform
-from dataset.synthetic import write_dataset
-from dataset.synthetic_scene import MIN_SIDE
+from dataset.synthetic.scene import MIN_SIDE
+from dataset.synthetic.text_set import write_dataset
 from engine import cli
-from engine.checkpoint import load_detector, new_detector
 from engine.checks import parameters
 from engine.config import load_config, test_settings, train_settings
-from engine.inference import autocast, worker_count
-from engine.module import TrainingModule
-from engine.speed import measure_speed
+from engine.inference.polygons import autocast, worker_count
+from engine.inference.speed import measure_speed
 from engine.tasks import TASKS, task_of
+from engine.training.checkpoint import load_detector, new_detector
+from engine.training.module import TrainingModule
 from errors import InputError
 from eval.files import write_json
 from models import LOSSES

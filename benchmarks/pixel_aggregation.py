@@ -12,7 +12,7 @@ import numpy as np
 from maps import embeddings, text_maps
 
 from post_processing import pa
-from post_processing.reference import pa_reference
+from reference.post_processing import pa_reference
 
 SIZE = (160, 256)
 INSTANCES = 66

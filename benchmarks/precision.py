@@ -23,10 +23,10 @@ import torch
 from distillation_step import adam, stepper
 
 from dataset import TextBatch, build_dataset, collate
-from dataset.synthetic import write_dataset
+from dataset.synthetic.text_set import write_dataset
 from distillation import KernelMaskDistiller, Learner
-from engine.checkpoint import new_detector
 from engine.config import load_config
+from engine.training.checkpoint import new_detector
 
 from gain_report import spread  # isort: skip
 from models import LOSSES

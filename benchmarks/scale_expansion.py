@@ -8,7 +8,7 @@ import numpy as np
 from maps import text_maps
 
 from post_processing import pse
-from post_processing.reference import pse_reference
+from reference.post_processing import pse_reference
 
 
 def same_labels(ours: np.ndarray, twin: np.ndarray) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from command_line import Parser
-from dataset.synthetic import STYLES, write_dataset
+from dataset.synthetic.text_set import STYLES, write_dataset
 
 
 def images_per_second(images: int, side: int, style: str, seed: int) -> tuple[float, float]:

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from annotations.synthtext import SynthTextImage
 from command_line import Parser
-from dataset.parsers.synthtext import SynthText
-from dataset.parsers.synthtext_index import write_index
+from dataset.text.parsers.synthtext import SynthText
+from dataset.text.parsers.synthtext_index import write_index
 
 IMAGES = 858_750
 READS = 100_000

@@ -26,7 +26,7 @@ from command_line import Parser
 from dataset import TextBatch
 from distillation import Supervised
 from engine.tasks import task_of
-from engine.train import build_learner
+from engine.training.run import build_learner
 from errors import exit_code
 from models.weights import load_strict, read_weights
 

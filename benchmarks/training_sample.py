@@ -9,14 +9,14 @@ from pathlib import Path
 
 from harness import Row, compare, main
 
-from augmentation_twin import grey_levels, overlap, plain_sample  # isort: skip
+from reference.augmentation import grey_levels, overlap, plain_sample  # isort: skip
 import cv2
 import numpy as np
 import torch
 
 from dataset import build_dataset
-from dataset.samples import TrainSample
-from dataset.synthetic import STANDARD, write_dataset
+from dataset.synthetic.text_set import STANDARD, write_dataset
+from dataset.text.samples import TrainSample
 
 IMAGES, SIZE, INSTANCES = 16, (1024, 768), 12
 KERNELS = {"PAN and KKD, 1 kernel": {"kernel_scale": 0.7}, "PSENet, 6 kernels": {"kernel_num": 7, "min_scale": 0.7}}

@@ -1,15 +1,15 @@
 """From files on disk to augmented samples and typed batches."""
 
-from dataset.coco import CocoDataset, build_detection_dataset
-from dataset.detection_records import DetectionBatch, DetectionRecord
-from dataset.detection_transforms import DetectionTestTransform, DetectionTrainTransform, collate_detection
 from dataset.images import UnreadableImage, read_image
-from dataset.records import TextBatch, TextRecord
+from dataset.objects.dataset import CocoDataset, build_detection_dataset
+from dataset.objects.records import DetectionBatch, DetectionRecord
+from dataset.objects.transforms import DetectionTestTransform, DetectionTrainTransform, collate_detection
 from dataset.registry import PARSERS
 from dataset.sampler import EpochSampler
-from dataset.samples import TestSample, TestTransform, TrainTransform, collate
-from dataset.text_dataset import TextDataset, build_dataset
-from dataset.transforms import normalise, resize_for_test
+from dataset.text.dataset import TextDataset, build_dataset
+from dataset.text.records import TextBatch, TextRecord
+from dataset.text.samples import TestSample, TestTransform, TrainTransform, collate
+from dataset.text.transforms import normalise, resize_for_test
 
 __all__ = [
     "PARSERS",

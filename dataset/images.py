@@ -17,10 +17,6 @@ from PIL import Image
 from errors import InputError
 from files import open_regular, read_bytes
 
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".ppm", ".pgm", ".pbm",
-)  # fmt: skip
-
 # A marker is FF and a byte that is neither stuffing (00), a restart (D0 to D7) nor a fill byte (FF).
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"

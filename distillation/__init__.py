@@ -1,15 +1,15 @@
 """Learners: each turns a batch into named losses. A distillation method is one class in one file."""
 
 from distillation.base import LEARNERS, Distiller, Learner, StepResult, Supervised, SupervisedDetection
-from distillation.centers import Centers, load_centers
 from distillation.channel_wise import ChannelWiseDistiller, channel_wise_loss
 from distillation.feature_mse import FeatureMSEDistiller
 from distillation.fgd import FGDDistiller
 from distillation.fgd_text import FGDTextDistiller
 from distillation.kernel_mask import KernelMaskDistiller, kernel_mask_loss
-from distillation.multineck import MultiNeckDistiller
+from distillation.multineck.centers import Centers, load_centers
+from distillation.multineck.learner import MultiNeckDistiller
 from distillation.response import ResponseDistiller
-from distillation.text_distiller import TextDistiller
+from distillation.text import TextDistiller
 
 __all__ = [
     "LEARNERS",

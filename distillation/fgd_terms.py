@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from distillation.masks import background_mask, foreground_mask
 from errors import InputError
-from models.neck.fpn import STRIDES
+from models.objects.fpn import STRIDES
 
 LEVEL_STRIDES = STRIDES[:4]  # P2 to P5 are distilled
 

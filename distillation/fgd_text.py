@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from distillation.base import LEARNERS
 from distillation.fgd_terms import PyramidTerms, box_masks
-from distillation.text_distiller import TextDistiller
+from distillation.text import TextDistiller
 from models import DetectorOutput
 
 LABELS = 256  # of a uint8 map

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distillation.base import LEARNERS
-from distillation.text_distiller import TextDistiller, check_same_shape
+from distillation.text import TextDistiller, check_same_shape
 from errors import InputError
 from models import DetectorOutput
 

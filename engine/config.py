@@ -19,8 +19,8 @@ from torch import nn
 from distillation import LEARNERS
 from engine.checks import check_names, check_settings, check_typed, nearest
 from engine.settings import TrainSettings
-from engine.task import Task
 from engine.tasks import task_of
+from engine.tasks.base import Task
 from errors import InputError
 from models import MODELS
 

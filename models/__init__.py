@@ -2,14 +2,19 @@
 
 from models.backbone import ResNet, TimmBackbone, TorchvisionResNet
 from models.build import build_detector
-from models.head import RPN, CascadeHeads, FasterHeads, MaskHeads, PANHead, PSENetHead
-from models.loss import PANLoss, PSENetLoss
-from models.neck import FPN, FPEMNeck, PSENetFPN, TwinFPN
-from models.outputs import DetectorOutput
-from models.rcnn import RCNN, RCNNOutput, current_names, paste_masks
+from models.objects.cascade import CascadeHeads
+from models.objects.fpn import FPN, TwinFPN
+from models.objects.heads import FasterHeads, MaskHeads
+from models.objects.rcnn import RCNN, RCNNOutput, current_names, paste_masks
+from models.objects.rpn import RPN
 from models.registry import LOSSES, MODELS
-from models.text_detector import TextDetector
-from models.transformer import FeatureAdapter, VisualTransformer
+from models.text.detector import TextDetector
+from models.text.fpem import FPEMNeck
+from models.text.head import PANHead, PSENetHead
+from models.text.output import DetectorOutput
+from models.text.pan_loss import PANLoss, PSENetLoss
+from models.text.psenet_fpn import PSENetFPN
+from models.text.transformer import FeatureAdapter, VisualTransformer
 
 __all__ = [
     "FPN",

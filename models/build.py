@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from models.rcnn import RCNN, build_rcnn
+from models.objects.rcnn import RCNN, build_rcnn
 from models.registry import MODELS
-from models.text_detector import build_text_detector
+from models.text.detector import build_text_detector
 
 
 def build_detector(model: Mapping[str, Any]) -> nn.Module:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dataset.coco import CocoDataset, build_detection_dataset
+from dataset.objects.dataset import CocoDataset, build_detection_dataset
 
 TRAIN = {"type": "COCO", "annotations": "gt.json", "images": "images", "short_sides": [48], "long_side": 96}
 TEST = {"type": "COCO", "annotations": "gt.json", "images": "images", "short_side": 48, "long_side": 96}

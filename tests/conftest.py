@@ -18,7 +18,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import errors
-from dataset.synthetic import write_dataset
+from dataset.synthetic.text_set import write_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dataset.detection_records import DetectionBatch
+from dataset.objects.records import DetectionBatch
 
 CHANNELS = 6
 

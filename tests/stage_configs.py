@@ -8,8 +8,8 @@ import torch
 from conftest import run_script
 
 from engine.config import load_config
-from engine.stages import centers_path, features_path
 from engine.tasks import task_of
+from engine.training.stages import centers_path, features_path
 from models.weights import read_checkpoint
 
 SHAPES = dict(

@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT, run_script
 
 from engine.config import load_config
-from engine.train import build_learner
+from engine.training.run import build_learner
 from errors import InputError
 from models import build_detector
 

@@ -10,11 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset import build_dataset, normalise
-from dataset.targets import Targets, make_targets
+from dataset.text.targets import Targets, make_targets
 from engine.config import load_config
-from engine.data import DataModule
-from engine.tasks import task_of
-from engine.visualise import (
+from engine.inference.visualise import (
     GROUND_TRUTH,
     IGNORED,
     LARGEST_KERNEL,
@@ -23,6 +21,8 @@ from engine.visualise import (
     draw_targets,
     kernel_colours,
 )
+from engine.tasks import task_of
+from engine.training.data import DataModule
 from tools.browse_dataset import Sizes, first_samples, measure, report, view
 from tools.support.contact_sheet import CAPTION, GAP, TILE, panel, sheet, tile
 

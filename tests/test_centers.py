@@ -3,13 +3,12 @@
 import os
 from dataclasses import replace
 
-import detection_twins as twin
 import numpy as np
 import pytest
 import torch
 
-from distillation import stage_files
-from distillation.centers import (
+from distillation.multineck import stage_files
+from distillation.multineck.centers import (
     MAX_WEIGHT,
     Centers,
     centre_weights,
@@ -18,11 +17,12 @@ from distillation.centers import (
     nearest_mse,
     save_centers,
 )
-from distillation.feature_files import FeatureWriter, read_features, write_features
-from distillation.provenance import Provenance, check_same_classes, file_sha256, tensors_sha256
-from distillation.roi_features import roi_descriptors
-from distillation.stage_files import DescriptorSet
+from distillation.multineck.feature_files import FeatureWriter, read_features, write_features
+from distillation.multineck.provenance import Provenance, check_same_classes, file_sha256, tensors_sha256
+from distillation.multineck.roi_features import roi_descriptors
+from distillation.multineck.stage_files import DescriptorSet
 from errors import InputError
+from reference import fgd as twin
 
 ORIGIN = Provenance(
     teacher="work_dirs/r101/checkpoint_last.pth.tar",

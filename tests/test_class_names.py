@@ -9,11 +9,11 @@ import torch
 from small_detectors import SmallDetector
 from stage_configs import SHAPES, write_configs
 
-from engine.checkpoint import load_detector, new_detector, save_checkpoint, warn_other_model
 from engine.config import load_config
-from engine.detection_task import DetectionTestSettings, label_map
-from engine.resume import _compare, _facts, _spelt_out
 from engine.tasks import TASKS
+from engine.tasks.objects import DetectionTestSettings, label_map
+from engine.training.checkpoint import load_detector, new_detector, save_checkpoint, warn_other_model
+from engine.training.resume import _compare, _facts, _spelt_out
 from errors import InputError
 from models.fuse import fuse_batch_norm
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from dataset import EpochSampler, UnreadableImage
-from dataset.coco import CLIPPED, EMPTY, MISSING, THIN, build_detection_dataset
-from dataset.detection_transforms import (
+from dataset.image_dataset import UNREADABLE
+from dataset.objects.dataset import CLIPPED, EMPTY, MISSING, THIN, build_detection_dataset
+from dataset.objects.transforms import (
     collate_detection,
 )
-from dataset.image_dataset import UNREADABLE
 from engine.tasks import TASKS
 from errors import InputError
 

@@ -71,8 +71,8 @@ def test_processes_beside_the_first_one_say_only_what_is_wrong(monkeypatch, caps
     """Each would say the same: what is trained on, what the student starts from."""
 
     def main(args) -> None:
-        logging.getLogger("engine.train").info("an overview")
-        logging.getLogger("engine.train").warning("a warning")
+        logging.getLogger("engine.training.run").info("an overview")
+        logging.getLogger("engine.training.run").warning("a warning")
 
     for rank, said in [("0", "an overview\na warning\n"), ("1", "a warning\n")]:
         monkeypatch.setenv("LOCAL_RANK", rank)

@@ -14,15 +14,15 @@ from test_distillation import random_batch
 
 from dataset import collate_detection
 from distillation import Centers
-from distillation.centers import save_centers
+from distillation.multineck.centers import save_centers
 from engine.cli import run_name
 from engine.config import load_config, test_settings, train_settings
-from engine.module import TrainingModule
-from engine.schedule import multistep, poly
-from engine.stages import centers_path, features_path, provenance
 from engine.tasks import TASKS, task_of
-from engine.teachers import Teacher
-from engine.train import build_learner
+from engine.training.module import TrainingModule
+from engine.training.run import build_learner
+from engine.training.schedule import multistep, poly
+from engine.training.stages import centers_path, features_path, provenance
+from engine.training.teachers import Teacher
 from models import build_detector
 from models.weights import read_weights
 

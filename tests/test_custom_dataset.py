@@ -14,8 +14,8 @@ import torch
 from conftest import ROOT, run_script
 
 from annotations import total_text
-from dataset.parsers.ctw1500 import CTW1500
-from dataset.synthetic import write_dataset
+from dataset.synthetic.text_set import write_dataset
+from dataset.text.parsers.ctw1500 import CTW1500
 from engine.config import load_config
 from models import build_detector
 from models.weights import read_checkpoint

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import run_script
 
-from tools.support import demo_multineck_report
+from tools.demo import multineck_report as demo_multineck_report
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def stages_in_this_process(monkeypatch):
         run_script(*command[1:])
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr("tools.support.once.subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr("tools.demo.once.subprocess", SimpleNamespace(run=run))
 
 
 def pictures_of(page: str) -> list[tuple[str, np.ndarray]]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.detection_records import DetectionBatch, DetectionRecord
-from dataset.detection_transforms import (
+from dataset.objects.records import DetectionBatch, DetectionRecord
+from dataset.objects.transforms import (
     DetectionTestTransform,
     DetectionTrainTransform,
     collate_detection,

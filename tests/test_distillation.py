@@ -1,6 +1,5 @@
 """KKD against a literal twin, and what every distiller promises about its teachers and its student."""
 
-import loss_twins as twin
 import numpy as np
 import pytest
 import torch
@@ -9,6 +8,7 @@ from dataset import TextBatch
 from distillation import KernelMaskDistiller, Supervised, kernel_mask_loss
 from errors import InputError
 from models import PANLoss, build_detector
+from reference import text_losses as twin
 
 
 def small_model(adapter: bool = True, depth: int = 18, channels: int = 16) -> dict:

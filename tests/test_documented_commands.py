@@ -16,7 +16,7 @@ import pytest
 import torch
 from conftest import ROOT, run_script
 
-from dataset.synthetic_coco import write_coco
+from dataset.synthetic.shape_set import write_coco
 from engine.config import load_config
 
 PAGES = [

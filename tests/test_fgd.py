@@ -1,6 +1,5 @@
 """FGD's terms against literal twins and finite differences, and its learner on small stand-in detectors."""
 
-import detection_twins as twin
 import numpy as np
 import pytest
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from distillation.fgd import FGDDistiller
 from distillation.fgd_terms import FGDTerms, attentions
 from errors import InputError
+from reference import fgd as twin
 
 WEIGHTS = dict(foreground=1e-3, background=5e-4, object=0.0, attention=5e-4, relation=5e-6)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from stage_configs import SHAPES, write_configs
 
-from engine.checkpoint import load_detector, new_detector, save_checkpoint
 from engine.config import load_config
+from engine.training.checkpoint import load_detector, new_detector, save_checkpoint
 from errors import InputError
 from models.identity import model_differences
 from models.weights import load_matching, load_strict, read_checkpoint, read_weights, state_dict_of

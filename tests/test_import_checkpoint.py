@@ -3,14 +3,14 @@
 import pytest
 import torch
 from conftest import ROOT, run_script
-from published_networks import PAN, KKDNet, PSENet, randomise
 
-from engine.checkpoint import load_detector
 from engine.config import load_config
+from engine.training.checkpoint import load_detector
 from errors import InputError
 from models import build_detector
-from models.published import own_key, translate
+from models.text.published import own_key, translate
 from models.weights import load_strict, read_weights
+from reference.published_networks import PAN, KKDNet, PSENet, randomise
 
 TOOL = "tools/import_checkpoint.py"
 NARROW = dict(width=16, channels=16)

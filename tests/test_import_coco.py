@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from label_files import ALL_TRAIN, CURVE, ann, coco_text, error, run, write_coco
 
-from dataset.parsers.total_text import TotalText
+from dataset.text.parsers.total_text import TotalText
 
 
 def test_coco_text_with_its_own_split(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from label_files import ALL_TRAIN, CURVE, error, run, shape, write_labelme, write_picture
 
 from annotations import Instance, total_text
-from dataset.parsers.total_text import TotalText
+from dataset.text.parsers.total_text import TotalText
 from errors import InputError
 from eval.total_text import GROUND_TRUTH
 from tools.import_dataset import label_text, share_out, split_of

@@ -9,7 +9,7 @@ from label_files import ALL_TRAIN, CURVE, error, picture, run, write_labelme, wr
 from PIL import ExifTags, Image
 
 from dataset import read_image
-from dataset.parsers.total_text import TotalText
+from dataset.text.parsers.total_text import TotalText
 
 
 def test_links_instead_of_copies(tmp_path):

@@ -16,12 +16,12 @@ from test_distillation import small_model
 from torch import Tensor, nn
 
 from dataset import TestTransform, build_dataset
-from dataset.synthetic import label_line
-from dataset.synthetic_coco import write_coco
+from dataset.synthetic.shape_set import write_coco
+from dataset.synthetic.text_set import label_line
 from engine.config import load_config, test_settings
-from engine.pipeline import WAITING, NetworkInput, network_outputs, same_size_batches
+from engine.inference.pipeline import WAITING, NetworkInput, network_outputs, same_size_batches
+from engine.inference.speed import STAGES, measure_speed, speed_table
 from engine.settings import TestSettings
-from engine.speed import STAGES, measure_speed, speed_table
 from engine.tasks import TASKS, task_of
 from errors import InputError
 from models import DetectorOutput, build_detector

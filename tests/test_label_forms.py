@@ -15,9 +15,9 @@ from matlab_files import mat_bytes, total_text_rows
 from annotations import ctw1500, icdar2015
 from annotations.outline import are_fractions, crosses, in_order
 from dataset import build_dataset
-from dataset.parsers.ctw1500 import CTW1500
-from dataset.parsers.icdar2015 import ICDAR2015
-from dataset.parsers.total_text import TotalText
+from dataset.text.parsers.ctw1500 import CTW1500
+from dataset.text.parsers.icdar2015 import ICDAR2015
+from dataset.text.parsers.total_text import TotalText
 from engine.tasks import TASKS
 from errors import InputError
 from eval import PROTOCOLS, evaluate

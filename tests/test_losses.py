@@ -1,6 +1,5 @@
 """The losses and their gradients against literal twins in float64, on random and on degenerate maps."""
 
-import loss_twins as twin
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,8 +7,12 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from errors import InputError
-from models.loss import EmbeddingLoss, PANLoss, PSENetLoss, dice_loss, mean_iou, ohem_mask
-from models.loss.embedding import BACKGROUND_SAMPLES, draw_background
+from models import PANLoss, PSENetLoss
+from models.text.dice import dice_loss
+from models.text.embedding import BACKGROUND_SAMPLES, EmbeddingLoss, draw_background
+from models.text.iou import mean_iou
+from models.text.ohem import ohem_mask
+from reference import text_losses as twin
 
 SIZE = 12
 SEEDS = st.integers(0, 10**6)

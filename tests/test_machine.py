@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, run_script
 from test_parallel import members, wait_until
 
-import engine.train
+from engine.training import run as training
 from engine.files import lock_folder
 from models.weights import read_checkpoint
 
@@ -111,7 +111,7 @@ def test_weights_that_diverge_in_the_last_step_of_an_epoch_are_not_saved(trained
 
 def test_a_folder_in_which_another_program_works_is_refused(trained, monkeypatch):
     command, folder, before = trained
-    monkeypatch.setattr(engine.train, "lock_folder", partial(lock_folder, patience=0.1))
+    monkeypatch.setattr(training, "lock_folder", partial(lock_folder, patience=0.1))
     with lock_folder(folder):
         for option in ((), ("--resume",)):
             line = error_line(run_script(*command, *option, code=2))

@@ -1,14 +1,14 @@
 """The masks of detection distillation against per-cell twins, and cases computed by hand."""
 
-import detection_twins as twin
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from multineck_twin import level_masks
 
 from distillation.masks import background_mask, centre_mask, foreground_mask, proposal_mask
+from reference import fgd as twin
+from reference.multineck import level_masks
 
 SIZE, STRIDE = (6, 8), 4  # a map of 32 x 24 pixels
 

@@ -11,7 +11,7 @@ from errors import InputError
 from models import FPEMNeck, PSENetFPN, ResNet, TimmBackbone, VisualTransformer, build_detector
 from models.fuse import fuse_batch_norm
 from models.layers import upsample_to
-from models.neck.fpem import FPEM
+from models.text.fpem import FPEM
 from models.weights import load_matching, read_weights
 
 

@@ -3,7 +3,6 @@
 import csv
 from collections import Counter
 
-import loss_twins as twin
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from engine.config import load_config
 from errors import InputError
 from models import PANLoss, build_detector
 from models.weights import read_checkpoint
+from reference import text_losses as twin
 
 FIELDS = {"kkd_feature": "fused", "kkd_response": "logits"}
 

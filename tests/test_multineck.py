@@ -2,20 +2,20 @@
 
 import logging
 
-import detection_twins as twin
 import numpy as np
 import pytest
 import torch
-from multineck_twin import OneByOne
 from small_detectors import CHANNELS, SmallDetector, random_batch, trained_contexts
 from test_rcnn import small_rcnn
 
-from distillation.centers import Centers
-from distillation.multineck import MultiNeckDistiller
-from distillation.provenance import Provenance
-from distillation.roi_features import roi_descriptors
+from distillation.multineck.centers import Centers
+from distillation.multineck.learner import MultiNeckDistiller
+from distillation.multineck.provenance import Provenance
+from distillation.multineck.roi_features import roi_descriptors
 from errors import InputError
-from models.rcnn import build_rcnn
+from models.objects.rcnn import build_rcnn
+from reference import fgd as twin
+from reference.multineck import OneByOne
 
 STRIDES = (4, 8, 16, 32)
 WEIGHTS = dict(foreground=1e-3, background=5e-4, attention=5e-4, relation=5e-6)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from errors import InputError
-from tools.support.once import Once
+from tools.demo.once import Once
 
 SCRIPT = """
 import pathlib, sys, time

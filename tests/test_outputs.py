@@ -11,11 +11,11 @@ import pytest
 import torch
 from conftest import run_script
 
-from engine import batch_eval, score_key
-from engine.checkpoint import new_detector, save_checkpoint
 from engine.config import load_config
-from engine.detection_task import picture_names
 from engine.files import lock_folder
+from engine.inference import batch_eval, score_key
+from engine.tasks.objects import picture_names
+from engine.training.checkpoint import new_detector, save_checkpoint
 from errors import InputError
 from files import check_output
 

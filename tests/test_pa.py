@@ -13,7 +13,7 @@ from post_processing.pa import _checked
 
 from errors import InputError
 from post_processing import pa
-from post_processing.reference import components, pa_reference
+from reference.post_processing import components, pa_reference
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = settings(max_examples=250, deadline=None)

@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 from torch.utils.data import DataLoader
 
-from engine.parallel import ordered_map, start_worker
+from engine.inference.parallel import ordered_map, start_worker
 from errors import InputError
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.parsers.ctw1500 import CTW1500
-from dataset.records import TextRecord
 from dataset.registry import PARSERS
+from dataset.text.parsers.ctw1500 import CTW1500
+from dataset.text.records import TextRecord
 from errors import InputError
 
 # 7 points along the top from left to right, 7 along the bottom back; offsets from (100, 50)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.parsers.icdar2015 import ICDAR2015
 from dataset.registry import PARSERS
+from dataset.text.parsers.icdar2015 import ICDAR2015
 from errors import InputError
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "ICDAR2015"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.parsers.msra_td500 import MSRATD500
 from dataset.registry import PARSERS
+from dataset.text.parsers.msra_td500 import MSRATD500
 from errors import InputError
 
 LINES = "1 0 10 20 8 2 0\n0 1 10 20 8 2 -0.75\n"

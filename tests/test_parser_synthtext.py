@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 
 from annotations.synthtext import SynthTextImage, read_mat
 from benchmarks.synthtext_index import IMAGES, measure, random_images, write_root
-from dataset.parsers.base import flaw_of
-from dataset.parsers.synthtext import SynthText
-from dataset.parsers.synthtext_index import UNMATCHED, SynthTextIndex, write_index
 from dataset.registry import PARSERS
+from dataset.text.parsers.base import flaw_of
+from dataset.text.parsers.synthtext import SynthText
+from dataset.text.parsers.synthtext_index import UNMATCHED, SynthTextIndex, write_index
 from errors import InputError
 
 BOXES = np.array(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matlab_files import mat_bytes, total_text_rows
 
-from dataset.parsers.total_text import TotalText
 from dataset.registry import PARSERS
+from dataset.text.parsers.total_text import TotalText
 from errors import InputError
 
 CURVED = ([10, 20, 30, 30, 20, 10], [8, 5, 8, 18, 15, 18])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from post_processing import Detection, decode_pan, decode_psenet, labels_to_polygons
-from post_processing.reference import pa_reference, pse_reference
+from reference.post_processing import pa_reference, pse_reference
 
 
 def slow_twin(labels, score, network_size, original_size, min_area, min_score, bbox_type):

@@ -5,9 +5,9 @@ import torch
 from conftest import run_script
 from test_identity import BOXES
 
-from engine.checkpoint import new_detector, save_checkpoint
 from engine.config import load_config, test_settings
 from engine.tasks import task_of
+from engine.training.checkpoint import new_detector, save_checkpoint
 from errors import InputError
 
 CPU = torch.device("cpu")

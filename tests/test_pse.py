@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from post_processing import pa, pse
-from post_processing.reference import pse_reference
+from reference.post_processing import pse_reference
 
 ROOT = Path(__file__).resolve().parent.parent
 DENSITIES = st.sampled_from([0.0, 0.05, 0.3, 0.55, 0.7, 0.95, 1.0])

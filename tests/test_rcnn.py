@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from roi_align_twin import with_torchvisions_roi_align
 from torchvision.models import detection
 from torchvision.models.detection.image_list import ImageList
 
 from errors import InputError
-from models.rcnn import build_rcnn, current_names, paste_masks
+from models.objects.rcnn import build_rcnn, current_names, paste_masks
 from models.weights import load_matching, read_weights
+from reference.roi_align import with_torchvisions_roi_align
 
 HEADS = {
     "faster": dict(type="FasterHeads"),

@@ -10,7 +10,7 @@ from test_rcnn import small_rcnn
 
 from errors import InputError
 from models.backbone.torchvision_resnet import TorchvisionResNet
-from models.rcnn import build_rcnn
+from models.objects.rcnn import build_rcnn
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from roi_align_twin import TorchvisionRoIAlign
 from test_rcnn import SIZES, TARGETS, images_of, small_rcnn
 from torchvision.models.detection.image_list import ImageList
 
-from models.head.cascade import STAGE_BOX_WEIGHTS, CascadeHeads, refine
-from models.head.roi_align import PyramidRoIAlign
-from models.head.rpn import RPN, PyramidAnchors
-from models.neck.fpn import LEVELS, STRIDES, TwinFPN
-from models.rcnn import build_rcnn
+from models.objects.cascade import STAGE_BOX_WEIGHTS, CascadeHeads, refine
+from models.objects.fpn import LEVELS, STRIDES, TwinFPN
+from models.objects.rcnn import build_rcnn
+from models.objects.roi_align import PyramidRoIAlign
+from models.objects.rpn import RPN, PyramidAnchors
+from reference.roi_align import TorchvisionRoIAlign
 
 
 def test_twin_neck_equals_its_definition():

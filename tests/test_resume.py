@@ -13,7 +13,7 @@ import torch
 from conftest import ROOT, run_process, run_script
 from stage_configs import SHAPES, write_configs
 
-from dataset.synthetic_coco import write_coco
+from dataset.synthetic.shape_set import write_coco
 from models.weights import read_checkpoint
 
 

@@ -10,7 +10,7 @@ import torch
 from conftest import run_process, run_script
 from training_record import norm, rates, recorded
 
-from dataset.synthetic import write_dataset
+from dataset.synthetic.text_set import write_dataset
 from models.weights import read_checkpoint
 
 LR = 0.05

@@ -8,11 +8,11 @@ import pytest
 from conftest import run_script
 from stage_configs import SHAPES, changed_annotations, changed_checkpoint, load, write_configs
 
-from dataset.synthetic_coco import write_coco
-from distillation.centers import load_centers
-from engine.checkpoint import save_checkpoint
-from engine.stages import centers_path, features_path
-from engine.train import build_learner
+from dataset.synthetic.shape_set import write_coco
+from distillation.multineck.centers import load_centers
+from engine.training.checkpoint import save_checkpoint
+from engine.training.run import build_learner
+from engine.training.stages import centers_path, features_path
 from errors import InputError
 from models import build_detector
 from models.weights import read_weights

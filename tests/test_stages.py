@@ -16,17 +16,17 @@ import torch
 from conftest import ROOT, run_process, run_script
 from stage_configs import SHAPES, changed_annotations, load, run_stages, write_configs
 
-from dataset.synthetic_coco import write_coco
-from distillation.centers import Centers, class_spreads, fit_centers, load_centers
-from distillation.feature_files import read_features
-from distillation.provenance import Provenance
-from distillation.roi_features import roi_descriptors
-from distillation.stage_files import DescriptorSet
-from engine.checkpoint import load_detector
+from dataset.synthetic.shape_set import write_coco
+from distillation.multineck.centers import Centers, class_spreads, fit_centers, load_centers
+from distillation.multineck.feature_files import read_features
+from distillation.multineck.provenance import Provenance
+from distillation.multineck.roi_features import roi_descriptors
+from distillation.multineck.stage_files import DescriptorSet
 from engine.config import load_config
-from engine.stages import centers_path, features_path
 from engine.tasks import task_of
-from engine.train import build_learner
+from engine.training.checkpoint import load_detector
+from engine.training.run import build_learner
+from engine.training.stages import centers_path, features_path
 from eval import coco
 from models import build_detector
 from models.weights import read_checkpoint, read_weights

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from shapely.geometry import LineString, MultiPoint, Polygon
 
-from dataset.parsers.ctw1500 import CTW1500
-from dataset.synthetic import HARD, STANDARD, find_fonts, label_line, render_image, write_dataset
-from dataset.synthetic_scene import MIN_HEIGHT
+from dataset.synthetic.scene import MIN_HEIGHT
+from dataset.synthetic.text_set import HARD, STANDARD, find_fonts, label_line, render_image, write_dataset
+from dataset.text.parsers.ctw1500 import CTW1500
 from errors import InputError
 from tools import make_synthetic
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from annotations.coco_masks import rasterise
-from dataset import synthetic_shapes
-from dataset.coco import build_detection_dataset
-from dataset.synthetic_coco import CATEGORY_IDS, write_coco
-from dataset.synthetic_shapes import CLASSES, MIN_AREA, STYLES, Style, render_scene
+from dataset.objects.dataset import build_detection_dataset
+from dataset.synthetic import shapes as synthetic_shapes
+from dataset.synthetic.shape_set import CATEGORY_IDS, write_coco
+from dataset.synthetic.shapes import CLASSES, MIN_AREA, STYLES, Style, render_scene
 from errors import InputError
 from tools import make_synthetic_coco
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from shapely.geometry import Polygon
 
-from dataset.synthetic import find_fonts
-from dataset.synthetic_scene import _line_below
-from dataset.synthetic_text import ALPHABET, font_subset, latin_alphabet_ok, text_strip
-from dataset.synthetic_warp import Warp, random_warp
+from dataset.synthetic.scene import _line_below
+from dataset.synthetic.text import ALPHABET, font_subset, latin_alphabet_ok, text_strip
+from dataset.synthetic.text_set import find_fonts
+from dataset.synthetic.warp import Warp, random_warp
 from errors import InputError
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.targets import fill, make_targets, shrink, shrink_distances, shrink_ratios
+from dataset.text.targets import fill, make_targets, shrink, shrink_distances, shrink_ratios
 
 SQUARE = np.array([[0, 0], [100, 0], [100, 100], [0, 100]], float)
 

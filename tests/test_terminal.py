@@ -13,9 +13,9 @@ import torch
 from conftest import run_script
 from stage_configs import SHAPES, write_configs
 
-from dataset.synthetic_coco import write_coco
-from engine.checkpoint import new_detector, save_checkpoint
+from dataset.synthetic.shape_set import write_coco
 from engine.config import load_config
+from engine.training.checkpoint import new_detector, save_checkpoint
 from errors import InputError, exit_code, printable
 
 CLEAR, TURN, NO_TEXT = "\x1b[2J", "\u202e", "\udce9"

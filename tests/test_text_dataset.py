@@ -22,7 +22,7 @@ from dataset import (
     collate,
 )
 from dataset.image_dataset import UNREADABLE
-from dataset.text_dataset import CROWDED, OUTSIDE
+from dataset.text.dataset import CROWDED, OUTSIDE
 from errors import InputError
 
 TRAIN = {"type": "CTW1500", "split": "train", "img_size": 64, "short_size": 64, "kernel_scale": 0.7}

@@ -1,6 +1,5 @@
 """The methods beside KKD, each against a literal twin, and what all distillers of text detectors promise."""
 
-import loss_twins as twin
 import numpy as np
 import pytest
 import torch
@@ -21,6 +20,7 @@ from distillation import (
 from distillation.fgd_text import instance_boxes
 from errors import InputError
 from models import PANLoss, PSENetLoss, build_detector
+from reference import text_losses as twin
 
 METHODS = {
     "kkd": (KernelMaskDistiller, {}),

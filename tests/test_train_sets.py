@@ -10,8 +10,8 @@ from coco_files import write
 from icdar_files import QUAD, layout
 from icdar_files import TRAIN as TEXT
 
-from engine.data import DataModule
 from engine.tasks import TASKS
+from engine.training.data import DataModule
 from errors import InputError
 
 

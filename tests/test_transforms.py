@@ -8,14 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from augmentation_twin import grey_levels, overlap, plain_sample, renumbered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset.images import read_image
-from dataset.records import TextRecord
-from dataset.samples import TrainTransform
-from dataset.transforms import (
+from dataset.text.records import TextRecord
+from dataset.text.samples import TrainTransform
+from dataset.text.transforms import (
     ASPECTS,
     SCALES,
     Geometry,
@@ -30,6 +29,7 @@ from dataset.transforms import (
     translate,
     warp,
 )
+from reference.augmentation import grey_levels, overlap, plain_sample, renumbered
 
 sides = st.integers(100, 1500)  # of images that are not scaled less for their shape
 

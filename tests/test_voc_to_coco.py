@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dataset.coco import build_detection_dataset
-from dataset.voc import CLASSES, find_annotations, parse, split_images, to_coco
+from annotations.voc import CLASSES, find_annotations, parse, split_images, to_coco
+from dataset.objects.dataset import build_detection_dataset
 from errors import InputError
 from eval.coco import evaluate, write_results
 from tools import voc_to_coco

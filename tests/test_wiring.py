@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT, run_process, run_script
 from training_record import Draw, Step, norm, note_draws, observed, rates, recorded
 
-import engine.train
+from engine.training import run as training
 from engine.config import load_config
 from models.weights import read_checkpoint
 
@@ -163,7 +163,7 @@ def test_the_options_of_the_published_script_reach_the_run(steps_of, teacher, tm
 
 def test_a_learner_teaches_with_the_weights_of_its_teacher_and_trains_the_student_alone(configs, teacher):
     cfg = load_config(configs["distill"], [f"distiller.teachers.0.checkpoint={teacher}"])
-    learner = engine.train.build_learner(cfg)
+    learner = training.build_learner(cfg)
     before, weights = copy.deepcopy(learner.state_dict()), read_checkpoint(teacher)["state_dict"]
     trained = {name for name, p in learner.named_parameters() if p.requires_grad}
     assert trained and not [name for name in trained if name.startswith("teachers.")]
@@ -187,7 +187,7 @@ def test_the_best_checkpoint_is_of_the_epoch_with_the_highest_score(
         hmean = hmeans[trainer.current_epoch]
         return {"protocol": "ctw1500", "variant": "official", "precision": 1.0, "recall": 1.0, "hmean": hmean}
 
-    monkeypatch.setattr(engine.train, "_measure", lambda *_: measure)  # the scores are given, all else is real
+    monkeypatch.setattr(training, "_measure", lambda *_: measure)  # the scores are given, all else is real
     command = ["train.py", configs["student"], "--device", "cpu", "--work-dir", tmp_path]
     options = ["--cfg-options", "data.batch_size=6", "train_cfg.epoch=4"]
     if stopped:
@@ -211,7 +211,7 @@ from training_record import note_draws
 from engine import cli
 from distillation import Learner
 from engine.config import load_config
-from engine.train import train
+from engine.training.run import train
 
 if __name__ == "__main__":
     file = open(f"{out}/rank" + os.environ.get("LOCAL_RANK", "0"), "w")

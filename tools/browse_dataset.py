@@ -19,13 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from command_line import Parser
 from dataset import EpochSampler, TestSample, TextDataset, build_dataset
-from dataset.samples import TrainSample
-from dataset.targets import Targets, make_targets
-from dataset.transforms import Geometry, map_points
+from dataset.text.samples import TrainSample
+from dataset.text.targets import Targets, make_targets
+from dataset.text.transforms import Geometry, map_points
 from engine import cli
 from engine.config import load_config, train_settings
+from engine.inference.visualise import denormalise, save_picture
 from engine.outputs import data_places
-from engine.visualise import denormalise, save_picture
 from errors import InputError, say
 from files import check_output
 from tools.support.contact_sheet import panel, sheet, tile

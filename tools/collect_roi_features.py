@@ -16,14 +16,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from distillation.feature_files import read_features
+from distillation.multineck.feature_files import read_features
 from engine import cli
 from engine.config import load_config
-from engine.inference import worker_count
+from engine.inference.polygons import worker_count
 from engine.outputs import data_places
-from engine.stages import collect, features_path, provenance
 from engine.tasks import TASKS, task_of
-from engine.teachers import load_teacher
+from engine.training.stages import collect, features_path, provenance
+from engine.training.teachers import load_teacher
 from errors import InputError
 from files import check_output
 

@@ -16,8 +16,8 @@ sys.path.insert(0, str(ROOT))
 from command_line import Parser  # noqa: E402
 from engine.cli import fastest_precision  # noqa: E402
 from eval.files import write_json  # noqa: E402
-from tools.support.demo_report import write_report  # noqa: E402
-from tools.support.demo_stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
+from tools.demo.stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
+from tools.demo.text_report import write_report  # noqa: E402
 
 CONFIGS = {"teacher": "config/demo/r50.py", "student": "config/demo/distill_r18.py"}
 DATA = ["--train", 800, "--test", 100, "--size", "192x192", "--style", "easy", "--seed", 0]

@@ -15,10 +15,10 @@ sys.path.insert(0, str(ROOT))
 
 from command_line import Parser  # noqa: E402
 from engine.cli import fastest_precision  # noqa: E402
-from engine.stages import centers_path, features_path  # noqa: E402
+from engine.training.stages import centers_path, features_path  # noqa: E402
 from eval.files import write_json  # noqa: E402
-from tools.support.demo_multineck_report import FEATURES, PICTURES, comparison, write_report  # noqa: E402
-from tools.support.demo_stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
+from tools.demo.multineck_report import FEATURES, PICTURES, comparison, write_report  # noqa: E402
+from tools.demo.stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
 
 CONFIGS = {
     name: f"config/demo_multineck/{file}.py"

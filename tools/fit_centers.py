@@ -16,11 +16,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from command_line import Parser
-from distillation.centers import Centers, ClassSpread, class_spreads, fit_centers, save_centers
-from distillation.feature_files import read_features
+from distillation.multineck.centers import Centers, ClassSpread, class_spreads, fit_centers, save_centers
+from distillation.multineck.feature_files import read_features
 from engine import cli
 from engine.files import write_aside
-from engine.stages import centers_path
+from engine.training.stages import centers_path
 from errors import InputError, say
 from files import check_output
 

@@ -14,13 +14,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from command_line import Parser
 from engine import cli
-from engine.checkpoint import new_detector, save_checkpoint
 from engine.config import load_config
 from engine.outputs import data_places
+from engine.training.checkpoint import new_detector, save_checkpoint
 from errors import InputError, say
 from files import check_output
 from models import FPEMNeck
-from models.published import translate
+from models.text.published import translate
 from models.weights import read_checkpoint, state_dict_of
 
 

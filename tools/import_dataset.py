@@ -21,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from annotations import Instance, total_text
 from command_line import Parser
-from dataset.images import SUFFIXES, max_pixels
+from dataset.images import max_pixels
 from dataset.issues import DataIssues
 from engine import cli
 from errors import InputError, say
-from files import check_output
+from files import IMAGE_SUFFIXES, check_output
 from tools.support.foreign_annotations import Import, LabelledImage, read_coco, read_labelme
 
 READERS = {"labelme": read_labelme, "cocotext": read_coco}
@@ -56,7 +56,7 @@ def stored_anew(image: LabelledImage, issues: DataIssues) -> Image.Image | None:
             if _must_turn(picture, image):
                 issues.add("images turned as their EXIF orientation says, and stored so", str(image.path))
                 return ImageOps.exif_transpose(picture)
-            if image.path.suffix.lower() not in SUFFIXES:
+            if image.path.suffix.lower() not in IMAGE_SUFFIXES:
                 issues.add("images stored as PNG", str(image.path))
                 return picture.copy() if picture.mode.startswith("I") else picture.convert("RGB")  # I: 16 bits
             return None
@@ -79,7 +79,7 @@ def _must_turn(picture: Image.Image, image: LabelledImage) -> bool:
 def write_image(image: LabelledImage, folder: Path, link: bool, issues: DataIssues) -> None:
     """Copies or links an image file into a folder, or stores the picture anew where that is needed."""
     picture = stored_anew(image, issues)
-    suffix = image.path.suffix if image.path.suffix.lower() in SUFFIXES else ".png"
+    suffix = image.path.suffix if image.path.suffix.lower() in IMAGE_SUFFIXES else ".png"
     target = folder / (image.path.stem + suffix)
     if picture is not None:
         picture.save(target, quality=95, subsampling=0)  # both are for JPEG; PNG loses nothing

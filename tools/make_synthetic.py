@@ -51,7 +51,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from dataset.synthetic import STYLES, write_dataset  # here: seconds, that --help need not wait for
+    from dataset.synthetic.text_set import STYLES, write_dataset  # here: seconds, that --help need not wait for
 
     style = STYLES[args.style]
     if args.test_fonts:

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from command_line import Parser
 from engine import cli
-from engine.checkpoint import new_detector
 from engine.config import load_config
 from engine.tasks import TASKS, task_of
+from engine.training.checkpoint import new_detector
 from errors import InputError
 from eval.files import write_json
 from files import check_output

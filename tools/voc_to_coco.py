@@ -8,8 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from annotations.voc import CLASSES, find_annotations, read, split_images, to_coco
 from command_line import Parser
-from dataset.voc import CLASSES, find_annotations, read, split_images, to_coco
 from errors import InputError, exit_code
 from eval.files import write_json
 from files import check_output

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dataset.targets import Targets
-from engine.visualise import GROUND_TRUTH, IGNORED, draw_targets, kernel_colours
+from dataset.text.targets import Targets
+from engine.inference.visualise import GROUND_TRUTH, IGNORED, draw_targets, kernel_colours
 
 TILE, CAPTION, GAP = 640, 24, 4  # pixels of the sheet
 _PANEL = (720, 480)  # (width, height) of one histogram

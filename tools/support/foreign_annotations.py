@@ -18,7 +18,7 @@ from annotations import Instance
 from annotations.fields import MAX_COORDINATE
 from annotations.outline import crosses, in_order
 from dataset.issues import DataIssues
-from dataset.parsers.base import CROSSING, REORDERED, flaw_of
+from dataset.text.parsers.base import CROSSING, REORDERED, flaw_of
 from errors import InputError
 from files import is_hidden, read_text
 

@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 import scipy.io
 
-from annotations import ctw1500, icdar2015, msra_td500, total_text
+from annotations import ctw1500, icdar2015, msra_td500, total_text, voc
 from annotations.coco import read_coco
 from annotations.coco_masks import to_rle
 from annotations.synthtext import read_mat
-from dataset import read_image, voc
+from dataset import read_image
 from dataset.issues import DataIssues
-from dataset.parsers.synthtext_index import open_index, write_index
+from dataset.text.parsers.synthtext_index import open_index, write_index
 from errors import InputError
 from eval import PROTOCOLS, coco, evaluate
 from files import read_bytes, read_text

@@ -1,0 +1,1 @@
+"""Images of text: records, augmentation, training targets, and the readers of the benchmarks."""

@@ -1,0 +1,55 @@
+"""ICDAR 2015 incidental scene text: words as quadrilaterals."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from annotations import Instance, icdar2015
+from dataset.registry import PARSERS
+from dataset.text.parsers.base import FilePairParser, annotation_of, list_images
+from errors import InputError
+from files import read_text
+
+VALIDATION_STRIDE = 10
+
+
+@PARSERS.register_module()
+class ICDAR2015(FilePairParser):
+    """1000 training and 500 test images.
+
+    `data/ICDAR2015/Challenge4/ch4_{training,test}_images/img_N.jpg` with
+    `ch4_{training,test}_localization_transcription_gt/gt_img_N.txt`. The transcription `###` means ignore.
+    Labels of MLT, of RCTW-17 and with polygons are read, too: see annotations.icdar2015.
+
+    The test set is not for choosing among models: for that, `validation` is the 100 training images whose N is
+    divisible by 10, and `train_part` the other 900.
+    """
+
+    splits = ("train", "test", "train_part", "validation")
+
+    def list_split(self) -> list[tuple[Path, Path]]:
+        images = list_images(self.root, self._folder("images"))
+        if self.split in ("train_part", "validation"):
+            images = [i for i in images if _in_validation(i) == (self.split == "validation")]
+        return [(image, annotation_of(image, self.ground_truth, f"gt_{image.stem}.txt")) for image in images]
+
+    @staticmethod
+    def read(annotation: Path) -> list[Instance]:
+        return icdar2015.parse(read_text(annotation), str(annotation))
+
+    @property
+    def ground_truth(self) -> Path:
+        """For `train_part` and `validation`, too, the folder of all training images."""
+        return self._folder("localization_transcription_gt")
+
+    def _folder(self, name: str) -> Path:
+        part = "test" if self.split == "test" else "training"
+        return self.root / "Challenge4" / f"ch4_{part}_{name}"
+
+
+def _in_validation(image: Path) -> bool:
+    number = re.fullmatch(r"img_(\d+)", image.stem, re.ASCII)
+    if number is None:
+        raise InputError(f"{image}: is not named img_N, which decides if it is for validation; rename or remove it")
+    return int(number[1]) % VALIDATION_STRIDE == 0

@@ -1,0 +1,1 @@
+"""From images to detections, to scores, to times."""

@@ -1,0 +1,130 @@
+"""Images of a test set through a network in batches, so that host and device work at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.inference.polygons import autocast
+from errors import InputError
+
+if TYPE_CHECKING:
+    from engine.tasks.base import Task
+
+WAITING = 4  # batches of images that wait for others of their size
+
+
+class NetworkInput(NamedTuple):
+    """One image as the network takes it.
+
+    Attributes:
+        key: of the image in the results.
+        image: (3, H, W) float32, H and W multiples of 32.
+        size: (h, w), what of it is image and not padding.
+        original_size: (h0, w0) of the image file.
+    """
+
+    key: Hashable
+    image: Tensor
+    size: tuple[int, int]
+    original_size: tuple[int, int]
+
+
+class NetworkOutput(NamedTuple):
+    """What the network made of one image, on the host.
+
+    Attributes:
+        key, size, original_size: as in NetworkInput.
+        arrays: what Task.network gives, as float32 or integers.
+    """
+
+    key: Hashable
+    size: tuple[int, int]
+    original_size: tuple[int, int]
+    arrays: dict[str, np.ndarray]
+
+
+def same_size_batches(inputs: Iterable[NetworkInput], batch_size: int) -> Iterator[list[NetworkInput]]:
+    """Puts images of one size together, so that none is padded for another.
+
+    A batch is given away when it is full, all others at the end. When `WAITING` times `batch_size` images wait, the
+    largest batch goes before it is full: that bounds the memory where images have many sizes.
+    """
+    batches: dict[torch.Size, list[NetworkInput]] = {}
+    for item in inputs:
+        shape = item.image.shape
+        batches.setdefault(shape, []).append(item)
+        if len(batches[shape]) == batch_size:
+            yield batches.pop(shape)
+        elif sum(map(len, batches.values())) == WAITING * batch_size:
+            yield batches.pop(max(batches, key=lambda shape: len(batches[shape])))
+    yield from batches.values()
+
+
+def start(
+    task: Task, detector: nn.Module, inputs: Sequence[NetworkInput], device: torch.device, precision: str
+) -> Callable[[], list[NetworkOutput]]:
+    """Runs a network on images of one size; the function returned waits for the outputs, one for each image.
+
+    On a GPU the work is only queued here.
+    """
+    images = [item.image for item in inputs]
+    on_gpu = device.type == "cuda"
+    # Page-locked memory, which copies from and to a GPU need in order not to wait.
+    batch = torch.empty(len(images), *images[0].shape, memory_format=torch.channels_last, pin_memory=on_gpu)
+    torch.stack(images, out=batch)
+    with torch.inference_mode():
+        with autocast(precision, device):
+            outputs = task.network(detector, batch.to(device, non_blocking=True), [item.size for item in inputs])
+        outputs = [{name: _to_host(value) for name, value in output.items()} for output in outputs]
+    done = torch.cuda.current_stream(device).record_event(torch.cuda.Event(blocking=True)) if on_gpu else None
+
+    def fetch() -> list[NetworkOutput]:
+        if done is not None:
+            done.synchronize()
+        arrays = [{name: value.numpy() for name, value in output.items()} for output in outputs]
+        return [
+            _checked(NetworkOutput(item.key, item.size, item.original_size, own), precision)
+            for item, own in zip(inputs, arrays)
+        ]
+
+    return fetch
+
+
+def network_outputs(
+    task: Task,
+    detector: nn.Module,
+    inputs: Iterable[NetworkInput],
+    device: torch.device,
+    precision: str,
+    batch_size: int,
+) -> Iterator[NetworkOutput]:
+    """Runs a network over a test set.
+
+    Each batch is queued before the outputs of the one before are given away: a GPU has work while the caller looks
+    at these.
+    """
+    fetch: Callable[[], list[NetworkOutput]] = list  # nothing yet
+    for batch in same_size_batches(inputs, batch_size):
+        queued = start(task, detector, batch, device, precision)
+        yield from fetch()
+        fetch = queued
+    yield from fetch()
+
+
+def _checked(output: NetworkOutput, precision: str) -> NetworkOutput:
+    for name, array in output.arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            remedy = "--precision 32" if precision != "32" else "another checkpoint: these weights have diverged"
+            raise InputError(f"image {output.key}: the {name} that the network computes are not finite; try {remedy}")
+    return output
+
+
+def _to_host(value: Tensor) -> Tensor:
+    """From a GPU only queued, into page-locked memory."""
+    value = value.float() if value.is_floating_point() else value
+    return value.contiguous().to("cpu", non_blocking=True)

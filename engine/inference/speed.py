@@ -1,0 +1,120 @@
+"""How long each stage of detection takes on this machine, and how fast they are together."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from engine.inference.pipeline import NetworkInput, NetworkOutput, same_size_batches, start
+from engine.tasks import TASKS
+from engine.tasks.base import finish_output
+
+STAGES = ("decode", "resize", "network", "post_processing", "write")
+
+
+def measure_speed(
+    detector: nn.Module,
+    dataset: Dataset,
+    settings: Any,
+    device: torch.device,
+    precision: str,
+    indices: Sequence[int],
+    workers: int = 0,
+    batch_size: int = 1,
+    images: int = 20,
+) -> dict[str, float]:
+    """Milliseconds per image of each stage alone, and images per second of all together.
+
+    Stages, one after the other in this process: `decode` (file to array), `resize` (and normalise), `network` (to
+    the device and back), `post_processing` (network outputs to results), `write` (result files). Each is the median
+    over `images` images (a batch, if that is more), taken again and again where there are fewer, after a pass over the
+    same images that is not counted. Images of one size share a batch as in Task.predict; its time is divided among
+    them.
+
+    `images_per_second` is that of Task.predict and of writing its results, over all of `indices`, from the moment
+    when the processes have started and the first image is read. `images_per_second_in_turn` is what the stages would
+    give if each waited for the one before.
+
+    Args:
+        indices: images of the data set, at least one.
+        workers, batch_size: as Task.predict takes them.
+    """
+    task = TASKS[detector.task]
+    few = list(islice(cycle(indices), max(images, batch_size)))
+    begin = 0.0
+
+    def clock(items: Iterable, total: int) -> Iterator:
+        nonlocal begin
+        for number, item in enumerate(items):
+            begin = begin if number else time.perf_counter()
+            yield item
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(settings.result_path).name
+        for _ in range(2):  # the first is the warm-up
+            times = _stage_times(detector, dataset, settings, device, precision, few, batch_size, path)
+        results = task.predict(detector, dataset, settings, device, precision, indices, workers, batch_size, clock)
+        task.write(results, dataset, settings, path)
+        elapsed = time.perf_counter() - begin
+    medians = {stage: float(np.median(times[stage])) for stage in STAGES}
+    return {
+        **medians,
+        "images_per_second": len(indices) / elapsed,
+        "images_per_second_in_turn": 1000 / sum(medians.values()),
+    }
+
+
+def speed_table(speed: Mapping[str, float]) -> str:
+    """What `measure_speed` returns as lines of text."""
+    stages = [f"{stage:<26}{speed[stage]:9.2f} ms per image" for stage in STAGES]
+    return "\n".join([*stages, *(f"{name:<26}{speed[name]:9.2f}" for name in speed if name not in STAGES)])
+
+
+def _stage_times(
+    detector: nn.Module,
+    dataset: Dataset,
+    settings: Any,
+    device: torch.device,
+    precision: str,
+    indices: Sequence[int],
+    batch_size: int,
+    path: Path,
+) -> dict[str, list[float]]:
+    """Milliseconds of each stage, a value for each image: what Task.predict does, one after the other."""
+    task, times = TASKS[detector.task], defaultdict(list)
+
+    def timed(stage: str, images: int, function: Callable, *args: Any) -> Any:
+        begin = time.perf_counter()
+        value = function(*args)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times[stage] += [1000 * (time.perf_counter() - begin) / images] * images
+        return value
+
+    def resize(image: np.ndarray, record: Any) -> NetworkInput:
+        return task.network_input(dataset.transform(image, record, np.random.default_rng(0)))
+
+    def inputs() -> Iterator[NetworkInput]:
+        for index in indices:
+            yield timed("resize", 1, resize, *timed("decode", 1, dataset.read, index))
+
+    def network(batch: list[NetworkInput]) -> list[NetworkOutput]:
+        return start(task, detector, batch, device, precision)()
+
+    post_processing, results = task.post_processing(detector, dataset, settings), {}
+    for batch in same_size_batches(inputs(), batch_size):
+        for output in timed("network", len(batch), network, batch):
+            key, results[key] = timed("post_processing", 1, finish_output, post_processing, output)
+    for _ in indices:
+        timed("write", len(results), task.write, results, dataset, settings, path)
+    return times

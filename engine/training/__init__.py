@@ -1,0 +1,1 @@
+"""Training on Lightning: one run, its checkpoints, and going on with it."""

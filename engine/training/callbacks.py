@@ -1,0 +1,202 @@
+"""What happens at the end of an epoch: measurement on the test split, checkpoints, a line of progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from engine.files import write_tensors
+from engine.settings import TrainSettings
+from engine.training.checkpoint import save_checkpoint
+from engine.training.module import TrainingModule
+from errors import restore_signals
+
+RESUME_FILE = "resume.ckpt"
+
+
+class Validation:
+    """Measures the student on the test split every `interval` epochs and after the last one.
+
+    Args:
+        measure: takes (trainer, detector), returns the summary of the evaluation protocol. None: no measurements.
+        interval: in epochs; 0 for the last epoch only.
+        scores: what of the summary is kept.
+    """
+
+    def __init__(
+        self, measure: Callable[[L.Trainer, Any], Mapping[str, Any]] | None, interval: int, scores: Sequence[str]
+    ) -> None:
+        self.measure = measure
+        self.interval = interval
+        self.scores = scores
+
+    def __call__(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, float]:
+        """The scores of the epoch that ends; none where no measurement is due."""
+        epoch = trainer.current_epoch + 1
+        due = self.interval and epoch % self.interval == 0
+        if self.measure is None or not (due or epoch == trainer.max_epochs):
+            return {}
+        student = module.learner.student
+        student.eval()
+        if trainer.world_size > 1:  # running statistics differ between processes; what is saved are the first one's
+            for buffer in student.buffers():
+                torch.distributed.broadcast(buffer, 0)
+        summary = self.measure(trainer, student)
+        module.learner.train()
+        scores = {key: float(summary[key]) for key in self.scores if summary[key] is not None}
+        module.log_dict({f"val/{key}": value for key, value in scores.items()}, rank_zero_only=True)
+        if trainer.is_global_zero:
+            line = ", ".join(f"{key} {value:.4f}" for key, value in scores.items())
+            print(f"epoch {epoch}: test split {line} ({summary['protocol']}, {summary['variant']})", flush=True)
+        return scores
+
+
+class Checkpoints(Callback):
+    """Saves the student alone (last, best, every few epochs) and the file to resume from, at the end of every epoch.
+
+    The student is saved before it is measured, too: a test image that cannot be read does not cost what was trained.
+    A run that is resumed after that repeats the epoch.
+
+    Args:
+        folder: where checkpoint_last.pth.tar, checkpoint_best.pth.tar, checkpoint_Nep.pth.tar and resume.ckpt go.
+        identity: of the run, see engine.resume; its config and classes are stored in every checkpoint.
+        settings: the train_cfg section.
+        validation: whose scores go into the checkpoints and decide which epoch is the best.
+        headline: the score that does.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        settings: TrainSettings,
+        validation: Validation,
+        headline: str,
+    ) -> None:
+        self.folder = folder
+        self.identity = dict(identity)
+        self.settings = settings
+        self.validation = validation
+        self.headline = headline
+        self.best = -1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
+
+    def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["run"] = self.identity | {"epochs": trainer.current_epoch + 1}
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        module.check_weights()
+        epoch = trainer.current_epoch + 1
+        whole = module.epoch_is_done
+        names = ["checkpoint_last.pth.tar"]
+        if whole and epoch % self.settings.save_interval == 0:
+            names.append(f"checkpoint_{epoch}ep.pth.tar")
+        config, classes = self.identity["config"], self.identity["classes"]
+
+        def save(scores: Mapping[str, float]) -> None:
+            if trainer.is_global_zero:
+                state = module.learner.student_state_dict()
+                for name in names:
+                    save_checkpoint(self.folder / name, state, config, epoch - (not whole), scores, classes)
+
+        save({})
+        if not whole:
+            return
+        if scores := self.validation(trainer, module):
+            score = scores.get(self.headline, -1.0)
+            if score >= self.best:  # of equals the later one, which has seen more
+                self.best = score
+                names.append("checkpoint_best.pth.tar")
+            save(scores)
+        trainer.save_checkpoint(self.folder / RESUME_FILE, weights_only=False)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes the file to resume from in its own folder; the training library would go through $TMPDIR."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        write_tensors(path, checkpoint)
+
+
+class Signals(Callback):
+    """Keeps Ctrl-C and SIGTERM as `errors.end_on_signals` has set them; the training library waits for a batch."""
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        restore_signals()
+
+
+class ProgressLines(Callback):
+    """A line every few seconds, for logs and pipes: epoch, step, losses, time left."""
+
+    def __init__(self, every: float = 15.0) -> None:
+        self.every = every
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.clock = RunClock(trainer)
+        self.last = -self.every
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        now = time.monotonic()
+        if not trainer.is_global_zero or now - self.last < self.every:
+            return
+        self.last = now
+        losses = {k.split("/")[-1]: float(v) for k, v in trainer.progress_bar_metrics.items()}
+        parts = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} {parts} eta {self.clock.eta()}",
+            flush=True,
+        )
+
+
+class ProgressBar(RichProgressBar):
+    """The training library's bar, with the time left of the whole run beside that of the epoch."""
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.clock = RunClock(trainer)
+        super().on_train_start(trainer, module)
+
+    def get_metrics(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, module)
+        metrics.pop("v_num", None)
+        return {**{k.split("/")[-1]: v for k, v in metrics.items()}, "eta": self.clock.eta()}
+
+
+class RunClock:
+    """Estimates the time left of a run from the steps done since it started."""
+
+    def __init__(self, trainer: L.Trainer) -> None:
+        self.trainer = trainer
+        self.first = self.module.step
+        self.start = time.monotonic()
+
+    @property
+    def module(self) -> TrainingModule:
+        return self.trainer.lightning_module
+
+    def eta(self) -> str:
+        trainer, step = self.trainer, self.module.step
+        if step == self.first:
+            return "?"
+        left = trainer.max_epochs * self.module.steps_per_epoch - step
+        if trainer.max_steps >= 0:
+            left = min(left, trainer.max_steps - trainer.global_step)
+        return str(timedelta(seconds=round((time.monotonic() - self.start) / (step - self.first) * left)))
+
+
+def progress() -> Callback:
+    """A bar for people, lines for everything else."""
+    return ProgressBar(leave=True) if sys.stderr.isatty() else ProgressLines()

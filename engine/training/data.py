@@ -1,0 +1,73 @@
+"""Batches for training, from the `data` section of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+from torch.utils.data import DataLoader
+
+from dataset import EpochSampler
+from engine.inference.parallel import start_worker
+from engine.inference.polygons import worker_count
+from engine.tasks.base import Task
+from errors import InputError
+
+
+class DataModule(L.LightningDataModule):
+    """The training split, shared out among the processes.
+
+    Args:
+        task: whose data these are.
+        data: the `data` section; `batch_size` counts the images of all processes together.
+        seed: of order and augmentation.
+        parts: into how many parts an epoch is cut.
+        world_size: number of processes.
+
+    Attributes:
+        first_epoch: the epoch, or part, in which the run goes on. Worker processes draw their first samples before the
+            training library says which epoch it is.
+
+    Raises:
+        InputError: the batch cannot be shared out evenly, or the data are missing.
+    """
+
+    def __init__(self, task: Task, data: Mapping[str, Any], seed: int, parts: int, world_size: int) -> None:
+        super().__init__()
+        batch_size = data.get("batch_size")
+        if not isinstance(batch_size, int) or batch_size < 1 or batch_size % world_size:
+            raise InputError(f"data.batch_size={batch_size!r}: expected a positive multiple of {world_size} processes")
+        self.task = task
+        self.world_size = world_size
+        self.seed = seed
+        self.parts = parts
+        self.first_epoch = 0
+        self.workers = worker_count(data, world_size)
+        self.dataset = task.train_set(data, seed)
+        self.share = len(self._sampler(rank=0))
+        self.batch_size = min(batch_size // world_size, self.share)  # a set smaller than one batch is taken whole
+        task.check_batch(self.dataset, self.batch_size)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of one process in an epoch, or in a part of one; the incomplete last one is left out."""
+        return self.share // self.batch_size
+
+    def _sampler(self, rank: int) -> EpochSampler:
+        return EpochSampler(len(self.dataset), self.seed, self.parts, rank=rank, world_size=self.world_size)
+
+    def train_dataloader(self) -> DataLoader:
+        sampler = self._sampler(self.trainer.global_rank if self.trainer else 0)
+        sampler.set_epoch(self.first_epoch)
+        return DataLoader(
+            self.dataset,
+            self.batch_size,
+            sampler=sampler,
+            collate_fn=self.task.collate,
+            drop_last=True,
+            num_workers=self.workers,
+            worker_init_fn=start_worker,
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+            persistent_workers=self.workers > 0,
+        )

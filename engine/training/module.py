@@ -1,0 +1,144 @@
+"""A learner as the training library wants it: sum of losses, optimiser, schedule, logging."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+from distillation import Learner
+from engine.settings import TrainSettings
+from engine.training.schedule import multistep, poly, warm_up
+from errors import InputError
+
+logger = logging.getLogger(__name__)
+
+REMEDY = "training stopped, the checkpoints are those of the epoch before; try a lower train_cfg.lr or --precision 32"
+
+
+class TrainingModule(L.LightningModule):
+    """Trains a learner by minimising the sum of its losses.
+
+    The place in a run is counted in whole epochs (or parts of one, train_cfg.parts) and in batches of the present one,
+    so that a run may be resumed with other batches, images or processes.
+
+    Args:
+        learner: what turns a batch into losses.
+        settings: the train_cfg section.
+        steps_per_epoch: optimiser steps in one epoch, or part of one, of this process.
+    """
+
+    def __init__(self, learner: Learner, settings: TrainSettings, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.learner = learner.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU
+        self.settings = settings
+        self.steps_per_epoch = steps_per_epoch
+        self.batches_done = 0  # of the present epoch
+        self.last_batch: Any = None
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps that lie behind, had the whole run been one of the present config."""
+        return self.current_epoch * self.steps_per_epoch + self.batches_done // self.settings.grad_accumulation
+
+    @property
+    def epoch_is_done(self) -> bool:
+        """Whether the present epoch is whole; --max-steps can end a run within one."""
+        return self.batches_done >= self.trainer.num_training_batches
+
+    def on_train_start(self) -> None:
+        for group in self.optimizers().param_groups:  # a file to resume from brings those it was written with
+            group |= self._options()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self.batches_done = batch_idx
+        for group in self.optimizers().param_groups:
+            group["lr"] = self.settings.lr * self.lr_factor(self.step)
+        # The random state is a function of seed, place in the run and process: a resumed run draws the same numbers.
+        key = np.random.SeedSequence([self.settings.seed, self.current_epoch, batch_idx, self.global_rank])
+        L.seed_everything(int(key.generate_state(1)[0]), verbose=False)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        batch.images = batch.images.contiguous(memory_format=torch.channels_last)
+        self.last_batch = batch
+        result = self.learner(batch)
+        total = torch.stack(list(result.losses.values())).sum()
+        if not torch.isfinite(total):
+            parts = ", ".join(f"{name} {value.item():.4g}" for name, value in result.losses.items())
+            raise InputError(
+                f"step {self.step}: the loss is not finite ({parts}) on images {', '.join(batch.names)}; {REMEDY}"
+            )
+        values = {"loss": total.detach()}
+        values |= {f"loss/{name}": value.detach() for name, value in result.losses.items()}
+        values |= {f"metric/{name}": value for name, value in result.metrics.items()}
+        self.log_dict(values, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(batch.names))
+        self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=True)
+        return total * self._group_weight(batch_idx)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.batches_done = batch_idx + 1
+
+    def _group_weight(self, batch_idx: int) -> float:
+        """The training library divides by grad_accumulation; the last group of an epoch may be smaller."""
+        size = self.settings.grad_accumulation
+        return size / min(size, self.trainer.num_training_batches - batch_idx // size * size)
+
+    def check_weights(self) -> None:
+        """Tries the weights out on the last batch, before they are saved over those of the epoch before.
+
+        Raises:
+            InputError: a weight or a loss is not finite.
+        """
+        buffers = {name: buffer.clone() for name, buffer in self.learner.named_buffers()}
+        with torch.no_grad(), self.trainer.precision_plugin.train_step_context():
+            losses = self.learner(self.last_batch).losses
+        bad = [f"loss {name}" for name, value in losses.items() if not torch.isfinite(value).all()]
+        state = self.learner.state_dict()  # with the statistics of the trial: weights of 1e30 show in them
+        bad += [name for name, value in state.items() if not torch.isfinite(value).all()]
+        with torch.no_grad():
+            for name, buffer in self.learner.named_buffers():
+                buffer.copy_(buffers[name])
+        if bad:
+            raise InputError(f"epoch {self.current_epoch + 1}: {bad[0]} is not finite after the last step; {REMEDY}")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        parameters = [p for p in self.learner.parameters() if p.requires_grad]
+        if self.settings.optimizer == "Adam":
+            fused = self.settings.clip_grad is None
+            return torch.optim.Adam(parameters, lr=self.settings.lr, fused=fused, **self._options())
+        return torch.optim.SGD(parameters, lr=self.settings.lr, **self._options())
+
+    def _options(self) -> dict[str, float]:
+        """The optimiser's options that do not change during a run, and may when it is resumed."""
+        s = self.settings
+        return {"weight_decay": s.weight_decay} | ({"momentum": s.momentum} if s.optimizer == "SGD" else {})
+
+    def lr_factor(self, step: int) -> float:
+        """Factor on the initial learning rate after `step` optimiser steps."""
+        steps = self.settings.parts * self.steps_per_epoch
+        if self.settings.schedule == "polylr":
+            factor = poly(step, self.settings.epoch * steps)
+        else:
+            factor = multistep(step, [epoch * steps for epoch in self.settings.schedule])
+        return factor * warm_up(step, self.settings.warmup)
+
+    # Teachers come from their own checkpoints; the file to resume from holds what training changes.
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith("learner.teachers.")}
+        checkpoint["precision"] = self._precision()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        own = self.state_dict()
+        checkpoint["state_dict"] |= {k: v for k, v in own.items() if k.startswith("learner.teachers.")}
+        before, now = checkpoint.get("precision"), self._precision()
+        if before not in (None, now):
+            logger.warning("resumed with another precision than it was started with: was %s, is %s", before, now)
+
+    def _precision(self) -> str:
+        teachers = getattr(self.learner, "teacher_dtype", None)
+        return str(self.trainer.precision) + (f", teachers {teachers}" if teachers else "")

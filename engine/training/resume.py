@@ -1,0 +1,142 @@
+"""Going on with a run that was interrupted: what it was, what of that may be changed, and where its files are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+from mmengine.config import Config
+
+from distillation import Learner
+from distillation.multineck.provenance import tensors_sha256
+from engine.config import train_settings
+from engine.settings import TrainSettings
+from engine.training.callbacks import RESUME_FILE
+from engine.training.module import TrainingModule
+from errors import InputError
+from models.identity import meaning
+from models.weights import read_checkpoint, state_dict_of
+
+logger = logging.getLogger(__name__)
+
+OWN_FILES = ("checkpoint_", "resume", "logs", "val_results")  # of a run, in its folder
+# Whatever else is changed takes effect from the next epoch on.
+FIXED = ("model", "loss", "distiller", "train_cfg.optimizer", "train_cfg.parts", "train_cfg.seed", "classes", "frozen")
+# Where a run finds what it starts with; that this is still the same shows in `frozen`, or does not matter any more.
+PLACES = ("checkpoint", "config", "centers", "cfg_options", "pretrained", "pretrain", "result_path")
+
+
+def identity(cfg: Config, learner: Learner, images: int, devices: int, classes: Sequence[str]) -> dict[str, Any]:
+    """What a run is, for a file to resume from.
+
+    Args:
+        cfg: a checked config.
+        learner: before training.
+        images: in the training split.
+        devices: number of processes.
+        classes: of an object detector, in the order of its labels.
+    """
+    learned = {key for key in learner.state_dict() if not key.startswith("teachers.")}
+    tensors = {**dict(learner.named_parameters()), **dict(learner.named_buffers())}
+    frozen = {key: value for key, value in tensors.items() if key not in learned}
+    return {
+        "config": cfg.to_dict(),
+        "frozen": tensors_sha256(frozen),  # teachers, class centres
+        "classes": list(classes),
+        "images": images,
+        "devices": devices,
+    }
+
+
+def resume_point(folder: Path, run: Mapping[str, Any], module: TrainingModule) -> tuple[Path | None, int]:
+    """The file to resume from, if there is one, and the epochs (or parts) that are done.
+
+    Args:
+        folder: of the run.
+        run: its `identity` as it is now; what may be changed and has been is logged.
+        module: as it will go on.
+
+    Raises:
+        InputError: the file is damaged, of a network of other tensors, or of a run that is not this one.
+    """
+    path = folder / RESUME_FILE
+    if not path.is_file():
+        logger.warning("%s: nothing to resume from, the run starts at the beginning", path)
+        return None, 0
+    content = read_checkpoint(path)
+    state, before = state_dict_of(content, path), content.get("run")
+    own = {key: value for key, value in module.state_dict().items() if not key.startswith("learner.teachers.")}
+    different = [k for k in {*own, *state} if k not in own or k not in state or own[k].shape != state[k].shape]
+    if different:
+        raise InputError(f"{path}: of another architecture ({len(different)} tensors, {min(different)}, ...)")
+    if not isinstance(before, Mapping):
+        raise InputError(f"{path}: written by an earlier version; start anew with train_cfg.pretrain={folder}/...")
+    _compare(path, dict(_facts(_spelt_out(before))), dict(_facts(_spelt_out(run))))
+    done, whole = before["epochs"], module.settings.epoch * module.settings.parts
+    if done > whole:
+        raise InputError(f"{path}: {done} epochs are done, train_cfg.epoch asks for {whole}; give {done} or more")
+    return path, done
+
+
+def _spelt_out(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity of a run with the defaults of its model and train_cfg sections: to spell one out is no change."""
+    config = {**run["config"], "model": meaning(run["config"]["model"], training=True)}
+    config["train_cfg"] = {f.name: f.default for f in fields(TrainSettings)} | dict(config.get("train_cfg", {}))
+    return {**run, "config": config}
+
+
+def _compare(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    said = {key: f"{key} (was {before.get(key, 'not set')}, is {now.get(key, 'not set')})" for key in changed}
+    said["frozen"] = "the weights of its teachers, or its class centres"
+    fixed = [key for key in changed if any(f"{key}.".startswith(f"{name}.") for name in FIXED)]
+    if fixed:
+        raise InputError(
+            f"{path}: of a run that differs in {said[fixed[0]]}, which cannot change on the way; put it back, or start "
+            "anew in another --work-dir (with train_cfg.pretrain, if need be)"
+        )
+    if changed:
+        logger.warning("%s: from here on with %s", path.parent, ", ".join(said[key] for key in changed))
+
+
+def _facts(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    """The leaves of nested sections by their paths; the config's own sections stand at the top."""
+    if isinstance(value, Mapping) and value:
+        for key, part in value.items():
+            if key not in (*PLACES, "epochs") or not isinstance(part, (str, list, tuple, int, type(None))):
+                yield from _facts(part, path if (path, key) == ("", "config") else f"{path}.{key}".lstrip("."))
+    elif isinstance(value, (list, tuple)) and any(isinstance(part, Mapping) for part in value):
+        for index, part in enumerate(value):
+            yield from _facts(part, f"{path}.{index}")
+    else:
+        yield path, list(value) if isinstance(value, tuple) else value
+
+
+def start_anew(folder: Path, cfg: Config, devices: int) -> None:
+    """Moves the files of an earlier run in the folder aside.
+
+    Raises:
+        InputError: several processes need one of them, each when it starts.
+    """
+    earlier = [path for path in folder.glob("*") if path.name.startswith(OWN_FILES)]
+    read = [train_settings(cfg).pretrain, *(t.checkpoint for t in cfg.get("distiller", {}).get("teachers", []))]
+    moved = {path.resolve() for path in earlier} & {Path(path).resolve() for path in read if path}
+    if moved and devices > 1:
+        raise InputError(f"{min(moved)}: the run's folder would be moved aside; give another --work-dir")
+    if earlier:
+        _set_aside(earlier, folder)
+
+
+@rank_zero_only
+def _set_aside(earlier: Sequence[Path], folder: Path) -> None:
+    number = 1
+    while (target := folder / f"earlier_{number}").exists():
+        number += 1
+    target.mkdir()
+    for path in earlier:
+        path.rename(target / path.name)
+    logger.info("%s: an earlier run was there and is now in %s (go on with one by --resume)", folder, target)

@@ -1,0 +1,184 @@
+"""One training run: builds learner, data and trainer from a config, and runs them."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import logging
+import math
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from mmengine.config import Config
+from torch.utils.data import Dataset
+
+from distillation import LEARNERS, Learner
+from engine.cli import PRECISIONS, check_counts, check_precision, resolve_device
+from engine.config import test_settings, train_settings
+from engine.files import lock_folder, remove_leftovers
+from engine.inference.polygons import DTYPES
+from engine.outputs import data_places
+from engine.tasks import task_of
+from engine.training.callbacks import RESUME_FILE, Checkpoints, Signals, Validation, WholeFiles, progress
+from engine.training.checkpoint import new_detector, warn_other_model
+from engine.training.data import DataModule
+from engine.training.module import TrainingModule
+from engine.training.resume import identity, resume_point, start_anew
+from engine.training.stages import centers_of
+from engine.training.teachers import load_teacher
+from files import check_output
+from models import LOSSES, current_names
+from models.weights import load_matching, read_checkpoint, state_dict_of
+
+logger = logging.getLogger(__name__)
+
+
+def build_learner(cfg: Config, dataset: Dataset | None = None) -> Learner:
+    """The learner of a config: supervised, or the distiller with its teachers' weights loaded.
+
+    Args:
+        cfg: a checked config.
+        dataset: the training split, which object detectors, teachers and class centres must fit; text needs none.
+    """
+    task = task_of(cfg)
+    student = new_detector(cfg.model)
+    task.check_student(student, cfg.data, dataset)
+    _start_weights(student, cfg)
+    loss = LOSSES.build(cfg.loss) if "loss" in cfg else None
+    if "distiller" not in cfg:
+        return task.supervised(student, loss)
+    options = {k: v for k, v in cfg.distiller.items() if k not in ("type", "teachers")}
+    kind = LEARNERS.get(cfg.distiller.type)
+    teachers = [load_teacher(cfg, number + 1, dataset) for number in range(len(cfg.distiller.teachers))]
+    if "centers" in inspect.signature(kind).parameters and options.get("use_centres", True):
+        options["centers"] = centers_of(cfg, teachers, dataset)
+    return kind(student, loss, [(teacher.network, teacher.weights) for teacher in teachers], **options)
+
+
+def _start_weights(student: torch.nn.Module, cfg: Config) -> None:
+    """Loads `train_cfg.pretrain`, and says what the student starts from."""
+    pretrain = train_settings(cfg).pretrain
+    if pretrain:
+        content = read_checkpoint(pretrain)
+        warn_other_model(cfg.model, content, pretrain, getattr(student, "classes", ()))
+        load_matching(student, current_names(state_dict_of(content, pretrain)), source=pretrain)
+    elif cfg.model.backbone.get("pretrained") is None:
+        logger.info("backbone: no ImageNet weights given (model.backbone.pretrained), starts from random ones")
+    sizes = [(p.numel(), p.requires_grad) for p in student.parameters()]
+    frozen, total = sum(size for size, trained in sizes if not trained), sum(size for size, _ in sizes)
+    if frozen:
+        logger.info("student: %.2f of %.2f million parameters are frozen", frozen / 1e6, total / 1e6)
+
+
+def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: str | None = None) -> Path:
+    """Runs training as the command line asks.
+
+    Args:
+        cfg: a checked config.
+        args: the options of engine.cli.
+        name: of the run; its files go to work_dirs/NAME unless --work-dir says otherwise.
+        teacher_precision: of the teachers of a distillation; None for that of the student.
+
+    Returns:
+        The folder of the run.
+    """
+    device = resolve_device(args.device)
+    check_precision(args.precision, device)
+    if teacher_precision:
+        check_precision(teacher_precision, device, "--teacher-precision")
+    check_counts(args, device)
+    if args.seed is not None:
+        cfg.merge_from_dict({"train_cfg.seed": args.seed})
+    folder = Path(args.work_dir or Path("work_dirs") / name)
+    settings = train_settings(cfg)
+    L.seed_everything(settings.seed, verbose=False)
+    task = task_of(cfg)
+    data = DataModule(task, cfg.data, settings.seed, settings.parts, args.devices)
+    steps = math.ceil(data.batches_per_epoch / settings.grad_accumulation)
+    learner = build_learner(cfg, data.dataset)
+    if teacher_precision:
+        learner.teacher_dtype = DTYPES[teacher_precision]
+    module = TrainingModule(learner, settings, steps)
+    classes = getattr(data.dataset, "classes", ())
+    run = identity(cfg, learner, len(data.dataset), args.devices, classes)
+    validation = Validation(_measure(cfg, learner.student, args.precision, folder), settings.val_interval, task.scores)
+    check_output("--work-dir", folder, data_places(cfg.data, data.dataset))
+    checkpoints = Checkpoints(folder, run, settings, validation, task.headline)
+    with lock_folder(folder) if rank_zero_only.rank == 0 else nullcontext():
+        resume = None
+        if args.resume:
+            resume, data.first_epoch = resume_point(folder, run, module)
+        else:
+            start_anew(folder, cfg, args.devices)
+        remove_leftovers(folder, "checkpoint_*", RESUME_FILE)
+        csv_log = CSVLogger(folder, name="logs")
+        trainer = L.Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=args.devices,
+            strategy="ddp" if args.devices > 1 else "auto",
+            precision=PRECISIONS[args.precision],
+            max_epochs=settings.epoch * settings.parts,
+            max_steps=args.max_steps,
+            gradient_clip_val=settings.clip_grad,
+            accumulate_grad_batches=settings.grad_accumulation,
+            logger=[csv_log, TensorBoardLogger(folder, name="logs", version=csv_log.version)],
+            callbacks=[checkpoints, progress(), Signals()],
+            plugins=[WholeFiles()],
+            log_every_n_steps=min(10, steps),
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+        )
+        passes = f"{steps * settings.parts} steps an epoch, {settings.epoch} epochs"
+        parts = f" in {settings.parts} parts each" if settings.parts > 1 else ""
+        logger.info("%s: %d images, %s%s", folder, len(data.dataset), passes, parts)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        except BaseException as error:
+            if isinstance(error, OSError) and not error.filename:  # of a log
+                error.filename = str(folder)
+            if args.devices > 1:  # else the other processes wait for this one
+                trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL
+            raise
+    for line in data.dataset.issues.summary():
+        logger.warning("%s", line)
+    logger.info("done: %s", folder / "checkpoint_last.pth.tar")
+    return folder
+
+
+def _measure(cfg: Config, student: torch.nn.Module, precision: str, folder: Path) -> Any:
+    """A function that measures a detector on the test split, each process taking its share of the images.
+
+    None for a config without a test split.
+    """
+    if cfg.data.get("test") is None:
+        logger.info("no data.test: nothing is measured during training")
+        return None
+    task, settings = task_of(cfg), test_settings(cfg)
+    dataset = task.test_set(cfg.data, settings)
+    task.check_labels(student, dataset)
+
+    def measure(trainer: L.Trainer, detector: torch.nn.Module) -> Mapping[str, Any]:
+        own = range(trainer.global_rank, len(dataset), trainer.world_size)
+        found = task.predict(detector, dataset, settings, trainer.strategy.root_device, precision, own)
+        parts = [found]
+        if trainer.world_size > 1:
+            parts = [None] * trainer.world_size
+            torch.distributed.all_gather_object(parts, found)
+        results = {key: value for part in parts for key, value in part.items()}
+        if trainer.is_global_zero and not task.count(results):
+            print(task.highest(detector, dataset, settings, trainer.strategy.root_device, precision))
+        summary = task.score(results, dataset, settings, folder / "val_results") if trainer.is_global_zero else None
+        return trainer.strategy.broadcast(summary)
+
+    return measure

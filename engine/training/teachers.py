@@ -1,0 +1,84 @@
+"""The teachers of a distillation config: networks, trained weights, and whether they fit the student's data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from distillation.multineck.provenance import check_same_classes
+from engine.config import load_config
+from engine.tasks import task_of
+from engine.training.checkpoint import check_same_model, new_detector
+from errors import InputError
+from models.identity import meaning
+from models.weights import load_strict, read_checkpoint, state_dict_of
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """An entry of `distiller.teachers`.
+
+    Attributes:
+        number: its place in the list, from 1.
+        checkpoint: the file of its weights.
+        network: built from its config; the weights are not in it yet.
+        weights: of the checkpoint.
+        model: the `model` section of its config, with all defaults.
+    """
+
+    number: int
+    checkpoint: str
+    network: nn.Module
+    weights: Mapping[str, Tensor]
+    model: Mapping[str, Any]
+
+
+def load_teacher(cfg: Config, number: int, dataset: Dataset | None) -> Teacher:
+    """Reads the config and the checkpoint of a teacher.
+
+    Args:
+        cfg: of the distillation.
+        number: which teacher, from 1.
+        dataset: what the student is trained on; its classes, if it has any, must be the teacher's.
+
+    Raises:
+        InputError: a missing checkpoint, one of another network than the teacher's config, a teacher of another task,
+            or one that was trained on other classes.
+    """
+    entry, field = cfg.distiller.teachers[number - 1], f"distiller.teachers.{number - 1}"
+    own = load_config(entry.config, entry.get("cfg_options", ()))
+    if task_of(own) is not task_of(cfg):
+        raise InputError(f"{field}.config: {entry.config} detects something else than the student")
+    if not Path(entry.checkpoint).is_file():
+        raise InputError(
+            f"{entry.checkpoint}: no teacher checkpoint there; train one with  python train.py {entry.config}  or name "
+            f"one with --cfg-options {field}.checkpoint=FILE"
+        )
+    content = read_checkpoint(entry.checkpoint)
+    source = f"teacher {number}, {entry.checkpoint}"  # what is wrong with the file names it
+    weights = state_dict_of(content, source)
+    check_same_model(own.model, content, source)
+    network = new_detector(own.model, pretrained=False)
+    load_strict(network, weights, source=source)
+    teacher = Teacher(number, entry.checkpoint, network, weights, meaning(own.model))
+    if hasattr(dataset, "classes"):
+        _check_classes(teacher, content.get("classes"), dataset)
+    return teacher
+
+
+def _check_classes(teacher: Teacher, classes: list[str] | None, dataset: Dataset) -> None:
+    """Checkpoints of other projects do not name their classes; then the number must do."""
+    source, data = f"teacher {teacher.number} ({teacher.checkpoint})", str(dataset.ground_truth)
+    if classes is not None:
+        check_same_classes({data: dataset.classes, source: classes})
+    elif teacher.network.num_classes != len(dataset.classes):
+        raise InputError(
+            f"{source}: predicts {teacher.network.num_classes} classes, {data} has {len(dataset.classes)}; "
+            "use one class list"
+        )

@@ -1,0 +1,1 @@
+"""Object detectors of the R-CNN family, on torchvision's parts."""

@@ -1,0 +1,1 @@
+"""Text detectors (PAN, PSENet, KKDnet): their parts, and the losses that train them."""

@@ -1,0 +1,140 @@
+"""A step of multi-neck distillation one by one: every network twice, masks box by box, a descriptor at a time.
+
+It goes the way of the published code, with the losses as MultiNeckDistiller defines them.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from distillation.fgd_terms import FGDTerms
+from distillation.multineck.learner import MultiNeckDistiller
+from reference.roi_align import with_torchvisions_roi_align
+
+STRIDES = (4, 8, 16, 32)
+
+
+class OneByOne(nn.Module):
+    """Networks and trained parts of a learner, in copies of their own.
+
+    Args:
+        learner: the weights of its student and of its context blocks are copied.
+        teachers: as the learner got them, weights loaded.
+    """
+
+    def __init__(self, learner: MultiNeckDistiller, teachers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.student = with_torchvisions_roi_align(learner.student)
+        self.teachers = [with_torchvisions_roi_align(teacher).eval() for teacher in teachers]  # not trained
+        self.branches = copy.deepcopy(learner.branches)
+        self.centers = [getattr(learner, f"centers{index}") for index in range(len(teachers))]
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """The losses of a batch, under the learner's names."""
+        _, branches = self.student.features(batch.images)
+        losses = dict(self.student(batch.images, batch.sizes, batch.targets).losses)
+        for index, (teacher, centers) in enumerate(zip(self.teachers, self.centers)):
+            with torch.no_grad():
+                _, (taught,) = teacher.features(batch.images)
+                found = teacher(batch.images, batch.sizes).detections
+                values = [centre_values(taught, b, target, centers) for b, target in enumerate(batch.targets)]
+            for terms, learnt, level, stride in zip(self.branches[index].levels, branches[index], taught, STRIDES):
+                masks = level_masks(level.shape, stride, batch.targets, values, found)
+                with torch.autocast(level.device.type, enabled=False):
+                    for name, value in fgd_losses(terms, learnt.float(), level.float(), masks).items():
+                        name = f"branch{index + 1}_{name}"
+                        losses[name] = losses.get(name, 0) + value
+        return losses
+
+
+def centre_values(levels: Sequence[Tensor], image: int, target: Mapping[str, Tensor], centers: Tensor) -> list[float]:
+    """How near each box of an image lies to its centre of the class, at least 1."""
+    values = []
+    for box, label in zip(target["boxes"], target["labels"]):
+        found = descriptor([level[image : image + 1].float() for level in levels], box)
+        nearest = min((found - own).square().mean() for own in centers[label])
+        values.append(min(max(1.0, 1 / nearest.item()), 1e4) if nearest > 0 else 1e4)
+    return values
+
+
+def descriptor(levels: Sequence[Tensor], box: Tensor, top: int = 20) -> Tensor:
+    """(49,) of one box in maps (1, C, H, W)."""
+    side = math.sqrt((box[2] - box[0]) * (box[3] - box[1]))
+    number = min(max(math.floor(4 + math.log2(side / 224 + 1e-9) + 1e-6), 2), 5) - 2
+    pooled = roi_align(levels[number], [box[None]], 7, 1 / STRIDES[number], sampling_ratio=2)[0].flatten(1)  # (C, 49)
+    strongest = pooled.mean(1).argsort(descending=True)[:top]
+    return F.normalize(pooled[strongest].mean(0), dim=0)
+
+
+def cells(box: Tensor, stride: int) -> tuple[int, int, int, int]:
+    """First and last column, first and last row; the last ones plus 1, so that they bound slices."""
+    x1, y1, x2, y2 = box.tolist()
+    return (
+        math.floor(x1 / stride), math.ceil(x2 / stride) + 1, math.floor(y1 / stride), math.ceil(y2 / stride) + 1
+    )  # fmt: skip
+
+
+def inside(mask: Tensor, box: Tensor, stride: int) -> Tensor:
+    """The part of a mask (H, W) that a box covers."""
+    left, right, top, bottom = (max(edge, 0) for edge in cells(box, stride))
+    return mask[top:bottom, left:right]
+
+
+def level_masks(
+    shape: torch.Size,
+    stride: int,
+    targets: Sequence[Mapping[str, Tensor]],
+    values: Sequence[Sequence[float]],
+    found: Sequence[Mapping[str, Tensor]],
+) -> dict[str, Tensor]:
+    """The masks (B, H, W) of a level of shape (B, C, H, W)."""
+    images, _, height, width = shape
+    foreground, background = torch.zeros(images, height, width), torch.ones(images, height, width)
+    centred, stacked = torch.ones(images, height, width), torch.full((images, height, width), 4.0)
+    for b, target in enumerate(targets):
+        for box, value in zip(target["boxes"], values[b]):
+            left, right, top, bottom = cells(box, stride)
+            part = inside(foreground[b], box, stride)
+            part[:] = part.clamp(min=1 / ((right - left) * (bottom - top)))
+            inside(background[b], box, stride)[:] = 0
+            part = inside(centred[b], box, stride)
+            part[:] = part.clamp(min=value)
+        if background[b].sum() > 0:
+            background[b] /= background[b].sum()
+        for box, score in zip(found[b]["boxes"], found[b]["scores"]):
+            if score > 0.2:
+                inside(stacked[b], box, stride)[:] += 2 * score
+    objects = centred * stacked
+    for mask in objects:
+        mask /= mask.mean()
+    return {"foreground": foreground, "background": background, "object": objects}
+
+
+def fgd_losses(terms: FGDTerms, student: Tensor, teacher: Tensor, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weighted terms of a level, mask by mask, as the paper writes them."""
+    pixels, channels = attentions(teacher, terms.temperature)
+    own_pixels, own_channels = attentions(student, terms.temperature)
+    sums = {}
+    for name, mask in masks.items():
+        root = pixels.sqrt()[:, None] * channels.sqrt()[..., None, None] * mask.sqrt()[:, None]
+        sums[name] = (root * teacher - root * student).square().sum()
+    sums["attention"] = (own_channels - channels).abs().sum() + (own_pixels - pixels).abs().sum()
+    modulated = teacher + terms.teacher_context(teacher), student + terms.student_context(student)
+    sums["relation"] = (modulated[0] - modulated[1]).square().sum()
+    return {name: terms.weights[name] * value / len(student) for name, value in sums.items()}
+
+
+def attentions(features: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Of pixels, (B, H, W), and of channels, (B, C)."""
+    images, channels, height, width = features.shape
+    pixels = (features.abs().mean(dim=1).view(images, -1) / temperature).softmax(dim=1)
+    strong = (features.abs().mean(dim=(2, 3)) / temperature).softmax(dim=1)
+    return height * width * pixels.view(images, height, width), channels * strong

@@ -1,0 +1,1 @@
+"""What the demos are made of."""

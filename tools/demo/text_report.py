@@ -1,0 +1,90 @@
+"""The report of `make demo`: loss curves, scores, and what both models see in unseen images."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from mmengine.config import Config
+
+from dataset import read_image
+from engine.config import test_settings
+from engine.inference.polygons import decoder, predict_logits, test_set, to_polygons
+from engine.inference.visualise import draw
+from engine.training.checkpoint import load_detector
+from tools.demo.report import picture, plot, row, table, write_page
+
+EXAMPLES = 6
+NAMES = ("teacher", "student")
+
+
+def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Config]) -> None:
+    """Writes OUT/report.html from the runs in OUT/teacher and OUT/student, trained by their configs."""
+    scores = [[name, *(f"{summary[name][k]:.4f}" for k in ("precision", "recall", "hmean"))] for name in NAMES]
+    seconds = [[stage, f"{value:.0f}"] for stage, value in summary["seconds"].items()]
+    parts = [
+        "<p>A teacher and a student distilled from it, trained and tested on synthetic curved text. "
+        "Scores: CTW1500 protocol, variant <i>official</i>, on images that neither has seen.</p>",
+        table(["", "precision", "recall", "hmean"], scores),
+        "<h2>Training</h2>",
+        plot(_curves({name: out / name for name in NAMES})),
+        "<h2>Unseen images</h2><p>Green: ground truth. Red: detections with their scores.</p>",
+        *_examples(out, configs),
+        "<h2>Time</h2>",
+        table(["stage", "seconds"], seconds),
+    ]
+    write_page(out / "report.html", "KKDnet demo", parts)
+
+
+def read_log(folder: Path) -> dict[str, np.ndarray]:
+    """Name of a logged value to an array (n, 2) of step and value, over all parts of a resumed run."""
+    values: dict[str, list[tuple[float, float]]] = {}
+    for path in sorted(folder.glob("logs/version_*/metrics.csv")):
+        with path.open() as file:
+            for line in csv.DictReader(file):
+                for name, value in line.items():
+                    if value and name not in ("step", "epoch"):
+                        values.setdefault(name, []).append((float(line["step"]), float(value)))
+    return {name: np.array(sorted(points)) for name, points in values.items()}
+
+
+def _curves(runs: Mapping[str, Path]) -> Figure:
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(runs) + 1)
+    for ax, (name, folder) in zip(axes, runs.items()):
+        log = read_log(folder)
+        for key, points in log.items():
+            if key.startswith("loss/"):
+                ax.plot(*points.T, label=key.removeprefix("loss/"))
+        ax.set(title=f"{name}: losses", xlabel="step", yscale="log")
+        ax.legend(fontsize=7)
+        if "val/hmean" in log:
+            axes[-1].plot(*log["val/hmean"].T, marker="o", label=name)
+    axes[-1].set(title="hmean on the test split", xlabel="step", ylim=(0, 1))
+    axes[-1].legend(fontsize=7)
+    return figure
+
+
+def _examples(out: Path, cfgs: Mapping[str, Config]) -> list[str]:
+    cpu, rows = torch.device("cpu"), []
+    detectors = {name: load_detector(cfgs[name].model, out / name / "checkpoint_last.pth.tar")[0] for name in NAMES}
+    dataset = test_set(cfgs["teacher"].data, test_settings(cfgs["teacher"]))
+    for index in range(min(EXAMPLES, len(dataset))):
+        sample = dataset[index]
+        image = read_image(sample.record.image_path)
+        figures = []
+        for name in NAMES:
+            logits = predict_logits(detectors[name], sample.image, cpu)
+            size, decode = sample.image.shape[-2:], decoder(detectors[name])
+            found = to_polygons(logits, decode, size, sample.original_size, test_settings(cfgs[name]))
+            figures.append(picture(draw(image, sample.record, found), f"{sample.name}: {name}"))
+            for channel, what in ((0, "text"), (1, "kernel")):
+                probability = 1 / (1 + np.exp(-np.clip(logits[channel], -30, 30)))
+                figures.append(picture((255 * probability).astype(np.uint8), f"{name}: {what} map"))
+        rows.append(row(figures))
+    return rows
