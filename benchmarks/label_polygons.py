@@ -6,9 +6,9 @@ from harness import Row, compare, main  # isort: skip  (puts the project on the 
 
 import numpy as np
 from maps import embeddings, logits_of, text_maps
-from test_polygons import slow_twin
 
 from post_processing import Detection, decode_pan, labels_to_polygons
+from reference.polygons import label_polygons
 
 SIZE = (160, 256)
 NETWORK = (640, 1024)
@@ -35,7 +35,9 @@ def measure() -> list[Row]:
             lambda bbox_type=bbox_type: labels_to_polygons(
                 labels, score, NETWORK, ORIGINAL, min_area=MIN_AREA, min_score=MIN_SCORE, bbox_type=bbox_type
             ),
-            lambda bbox_type=bbox_type: slow_twin(labels, score, NETWORK, ORIGINAL, MIN_AREA, MIN_SCORE, bbox_type),
+            lambda bbox_type=bbox_type: label_polygons(
+                labels, score, NETWORK, ORIGINAL, MIN_AREA, MIN_SCORE, bbox_type
+            ),
             same_polygons,
             twin_name="one full-size mask per label",
             seconds=3.5,

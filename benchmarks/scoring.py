@@ -10,18 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import Row, compare, main
-
-import polygon_twins  # isort: skip
 import numpy as np
 import scipy.io
+from harness import Row, compare, main
 from hypothesis.errors import HypothesisDeprecationWarning
-from test_eval_ctw1500 import slow_counts as slow_ctw1500
-from test_eval_msra_td500 import slow_counts as slow_msra_td500
-from test_eval_total_text import slow_deteval
 
 import eval
 from annotations import Instance, total_text
+from reference import protocols
+from reference.protocols import ctw1500_counts, deteval, msra_td500_counts
 
 IMAGES, INSTANCES = 500, 20  # ground truths, and detections, of an image
 FEW = 10  # images that the twin scores as well
@@ -102,41 +99,41 @@ def write_test_set(root: Path, name: str, images: int, instances: int) -> None:
     eval.write_results(protocol, root / "pred", results)
 
 
-class Sure(polygon_twins.Oracle):
+class Sure(protocols.Oracle):
     """Polygon3, with every comparison trusted: nothing here is made to lie on a threshold."""
 
-    def areas(self, image: polygon_twins.Image) -> polygon_twins.SlowAreas:
+    def areas(self, image: protocols.Image) -> protocols.SlowAreas:
         truths, found = image.ground_truth, image.predictions
         shared = [[self.overlap(g, d) for d in found] for g in truths]
-        return polygon_twins.SlowAreas(*([self.overlap(p, p) for p in ps] for ps in (truths, found)), shared)
+        return protocols.SlowAreas(*([self.overlap(p, p) for p in ps] for ps in (truths, found)), shared)
 
     def _sure(self, value: float, other: float) -> None:
         pass
 
 
-ORACLE = Sure(polygon_twins.polygon3_overlap, ties=True)
+ORACLE = Sure(protocols.polygon3_overlap, ties=True)
 RULES: dict[tuple[str, str], Callable] = {  # protocol and variant: (image, areas, oracle) to what is expected
-    ("ctw1500", "official"): lambda image, areas, oracle: slow_ctw1500(image, areas, "official", oracle),
-    ("ctw1500", "kkdnet"): lambda image, areas, oracle: slow_ctw1500(image, areas, "kkdnet", oracle),
-    ("total_text", "official"): lambda image, areas, oracle: slow_deteval(image, areas, 0.8, oracle),
-    ("total_text (.mat)", "official"): lambda image, areas, oracle: slow_deteval(image, areas, 0.8, oracle),
-    ("total_text", "iou"): polygon_twins.slow_one_to_one_in_file_order,
-    ("icdar2015", "official"): polygon_twins.slow_one_to_one_in_file_order,
-    ("msra_td500", "official"): lambda image, areas, oracle: slow_msra_td500(image, areas, 0.5, oracle),
+    ("ctw1500", "official"): lambda image, areas, oracle: ctw1500_counts(image, areas, "official", oracle),
+    ("ctw1500", "kkdnet"): lambda image, areas, oracle: ctw1500_counts(image, areas, "kkdnet", oracle),
+    ("total_text", "official"): lambda image, areas, oracle: deteval(image, areas, 0.8, oracle),
+    ("total_text (.mat)", "official"): lambda image, areas, oracle: deteval(image, areas, 0.8, oracle),
+    ("total_text", "iou"): protocols.slow_one_to_one_in_file_order,
+    ("icdar2015", "official"): protocols.slow_one_to_one_in_file_order,
+    ("msra_td500", "official"): lambda image, areas, oracle: msra_td500_counts(image, areas, 0.5, oracle),
 }
 
 
-def slow_scores(protocol: str, rule: Callable, root: Path) -> polygon_twins.Expected:
+def slow_scores(protocol: str, rule: Callable, root: Path) -> protocols.Expected:
     """What the twin finds in all images of a test set."""
     rules = eval.PROTOCOLS[protocol]
     found, expected = rules.results.read(root / "pred"), []
     for name, truth in rules.ground_truth.read(root / "gt").items():
-        image = polygon_twins.Image(truth.polygons, list(truth.ignored), found[name])
+        image = protocols.Image(truth.polygons, list(truth.ignored), found[name])
         expected.append(rule(image, ORACLE.areas(image), ORACLE))
-    return polygon_twins.Expected(*map(sum, zip(*expected)))
+    return protocols.Expected(*map(sum, zip(*expected)))
 
 
-def same(ours: dict[str, Any], twin: polygon_twins.Expected) -> str:
+def same(ours: dict[str, Any], twin: protocols.Expected) -> str:
     for name, value in twin.scores().items():
         assert ours[name] == value, f"{name}: {ours[name]}, the twin has {value}"
     return f"precision, recall, hmean ({ours['hmean']:.3f}) to 1e-9"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from torch import Tensor, nn
+
+from distillation.fgd_terms import FGDTerms
 
 Box = tuple[float, float, float, float]
 
@@ -174,3 +177,17 @@ def centre_value(found: np.ndarray, centres: np.ndarray) -> float:
 def object_mask(centre_mask: np.ndarray, proposal_mask: np.ndarray) -> np.ndarray:
     mask = centre_mask * proposal_mask
     return mask / mask.mean()
+
+
+def numbers(module: nn.Module) -> dict[str, np.ndarray]:
+    return {name: value.double().numpy() for name, value in module.state_dict().items()}
+
+
+def level_terms(
+    terms: FGDTerms, student: Tensor, teacher: Tensor, boxes: list[Tensor], stride: int
+) -> dict[str, float]:
+    """Foreground, background, attention and relation of one level, without weights."""
+    size = student.shape[-2:]
+    masks = {f.__name__: np.stack([f(b.tolist(), size, stride) for b in boxes]) for f in (foreground, background)}
+    arrays = (maps.detach().double().numpy() for maps in (student, teacher))
+    return fgd(*arrays, masks, terms.temperature, numbers(terms))

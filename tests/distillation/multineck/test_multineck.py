@@ -1,0 +1,293 @@
+"""Multi-neck distillation on small stand-in detectors: each branch against its own teacher, term by term."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from object_networks import small_rcnn
+from small_detectors import CHANNELS, SmallDetector, random_batch, trained_contexts
+
+from distillation.multineck.centers import Centers
+from distillation.multineck.learner import MultiNeckDistiller
+from distillation.multineck.provenance import Provenance
+from distillation.multineck.roi_features import roi_descriptors
+from errors import InputError
+from models.objects.rcnn import build_rcnn
+from reference import fgd as twin
+from reference.multineck import OneByOne
+
+STRIDES = (4, 8, 16, 32)
+WEIGHTS = dict(foreground=1e-3, background=5e-4, attention=5e-4, relation=5e-6)
+
+
+def detections(seed: int, images: int = 2) -> list[dict[str, torch.Tensor]]:
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(images):
+        corner = rng.uniform(0, 50, (6, 2))
+        boxes = np.concatenate([corner, corner + rng.uniform(1, 40, (6, 2))], 1).astype(np.float32)
+        found.append({"boxes": torch.from_numpy(boxes), "scores": torch.from_numpy(rng.random(6).astype(np.float32))})
+    return found
+
+
+def random_centers(seed: int, labels: tuple[int, ...] = (1, 2, 2, 3)) -> Centers:
+    origin = Provenance("t.pth", "0" * 64, ("cat", "dog", "cow"), "a.json", "0" * 64, 4, "0" * 64, {})
+    centres = np.random.default_rng(seed).normal(0, 0.1, (len(labels), 49)).astype(np.float32)
+    return Centers(centres, np.array(labels, np.int32), origin)
+
+
+def build(number: int = 2, **options) -> MultiNeckDistiller:
+    torch.manual_seed(0)
+    teachers = [SmallDetector(detections=detections(seed)) for seed in range(number)]
+    pairs = [(teacher, teacher.state_dict()) for teacher in teachers]
+    options = {"centers": [random_centers(seed) for seed in range(number)], "channels": CHANNELS, **options}
+    return trained_contexts(MultiNeckDistiller(SmallDetector(branches=number), None, pairs, **options))
+
+
+def expected_terms(learner: MultiNeckDistiller, batch, index: int, centers: Centers) -> dict[str, float]:
+    """Terms of a branch without weights, summed over levels, everything taken from teacher `index` alone."""
+    student = learner.student(batch.images, batch.sizes, batch.targets).branches[index]
+    teacher = learner.teachers[index](batch.images, batch.sizes)
+    pyramid = [level.double().numpy() for level in teacher.branches[0]]
+    values = [
+        [
+            twin.centre_value(
+                twin.descriptor([level[b] for level in pyramid], box), centers.descriptors[centers.labels == label]
+            )
+            for box, label in zip(target["boxes"].tolist(), target["labels"].tolist())
+        ]
+        for b, target in enumerate(batch.targets)
+    ]
+    total = dict.fromkeys(("foreground", "background", "object", "attention", "relation"), 0.0)
+    for terms, own, taught, stride in zip(learner.branches[index].levels, student, pyramid, STRIDES):
+        size = taught.shape[-2:]
+        masks = {"foreground": [], "background": [], "object": []}
+        for b, target in enumerate(batch.targets):
+            boxes, found = target["boxes"].tolist(), teacher.detections[b]
+            masks["foreground"].append(twin.foreground(boxes, size, stride))
+            masks["background"].append(twin.background(boxes, size, stride))
+            centre = twin.centre(boxes, values[b], size, stride)
+            stacked = twin.proposals(found["boxes"].tolist(), found["scores"].numpy(), size, stride)
+            masks["object"].append(twin.object_mask(centre, stacked))
+        weights = {key: value.double().numpy() for key, value in terms.state_dict().items()}
+        for name, value in twin.fgd(own.detach().double().numpy(), taught, masks, terms.temperature, weights).items():
+            total[name] += value
+    return total
+
+
+@pytest.mark.parametrize("weights", [None, (0.3, 0.7)])
+def test_each_branch_learns_from_its_own_teacher(weights):
+    learner, batch = build(weights=weights).train(), random_batch()
+    losses = learner(batch).losses
+    names = [f"branch{i}_{name}" for i in (1, 2) for name in (*WEIGHTS, "object")]
+    assert losses.keys() == {"box", *names}
+    assert losses["box"] == learner.student(batch.images, batch.sizes, batch.targets).losses["box"]
+    for index, weight in enumerate(weights or (0.5, 0.5)):
+        expected = expected_terms(learner, batch, index, random_centers(index))
+        for name, factor in WEIGHTS.items():
+            found = losses[f"branch{index + 1}_{name}"].item()
+            assert found == pytest.approx(weight * factor * expected[name], rel=1e-4)
+        assert losses[f"branch{index + 1}_object"].item() == pytest.approx(2e-6 * expected["object"], rel=1e-3)
+
+
+def assert_equal_to_one_by_one(learner: MultiNeckDistiller, teachers: list[torch.nn.Module], batch) -> None:
+    """Losses, and gradients of the student."""
+    one_by_one = OneByOne(learner, teachers)
+    torch.manual_seed(0)  # both draw the same anchors and proposals
+    found = learner(batch).losses
+    torch.manual_seed(0)
+    expected = one_by_one.losses(batch)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(value.item(), rel=1e-5), name
+    for losses in (found, expected):
+        sum(losses.values()).backward()
+    for own, other in zip(learner.student.parameters(), one_by_one.student.parameters()):
+        torch.testing.assert_close(own.grad, other.grad, rtol=1e-3, atol=1e-4 * other.grad.abs().max().item())
+
+
+def test_losses_equal_those_of_networks_run_one_by_one():
+    learner = build().train()
+    assert_equal_to_one_by_one(learner, list(learner.teachers), random_batch())
+
+
+def test_losses_of_detectors_equal_those_of_detectors_run_one_by_one():
+    torch.manual_seed(0)
+    teachers = [build_rcnn(small_rcnn(heads, detections=150)).train() for heads in ("faster", "cascade")]
+    student = build_rcnn(small_rcnn(neck="TwinFPN"))
+    batch = random_batch()
+    for teacher in teachers:
+        for _ in range(5):
+            teacher.features(batch.images)  # batch norms have statistics to fold
+        for name, parameter in teacher.named_parameters():
+            if "cls_score" in name:
+                parameter.data.mul_(30)  # scores on both sides of 0.2
+    pairs = [(teacher, teacher.state_dict()) for teacher in teachers]
+    centers = [random_centers(seed) for seed in range(2)]
+    learner = trained_contexts(MultiNeckDistiller(student, None, pairs, centers=centers, channels=32)).train()
+    for teacher in learner.teachers:
+        detections = teacher(batch.images, batch.sizes).detections[0]
+        assert "masks" not in detections  # of which nothing is used
+        scores = detections["scores"]
+        assert 10 < (scores > 0.2).sum() < len(scores) - 10
+    assert_equal_to_one_by_one(learner, teachers, batch)
+
+
+def test_published_values_are_the_defaults():
+    terms = build().branches[1].levels[0]
+    assert terms.temperature == 0.8
+    assert terms.weights == {"object": 2e-6, **{name: 0.5 * value for name, value in WEIGHTS.items()}}
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_a_teacher_reaches_its_own_branch_only(changed):
+    """Changing a teacher's detections, centres or weights changes the object term of its branch and no other."""
+    before = build()(random_batch()).losses
+    centers = [random_centers(seed) for seed in range(2)]
+    centers[changed] = random_centers(7)
+    other_centers = build(centers=centers)(random_batch()).losses
+    other_detections, other_weights = build(), build()
+    other_detections.teachers[changed].detections = detections(7)
+    with torch.no_grad():
+        other_weights.teachers[changed].convs[0][1].weight.mul_(1.1)
+    for after in (other_centers, other_detections(random_batch()).losses, other_weights(random_batch()).losses):
+        assert after[f"branch{changed + 1}_object"] != before[f"branch{changed + 1}_object"]
+        assert all(after[name] == before[name] for name in before if f"branch{2 - changed}" in name)
+
+
+def test_every_box_of_every_image_is_described():
+    """The published code describes the first B ROIs only."""
+    learner, batch = build(), random_batch()
+    taught = learner.teachers[0](batch.images, batch.sizes)
+    values = learner.centre_values(0, taught.branches[0], batch.targets)
+    assert [len(v) for v in values] == [3, 1] and len(torch.cat(values).unique()) == 4
+    alone = random_batch([[], [[50, 2, 60, 30, 3]]])
+    assert torch.equal(learner.centre_values(0, taught.branches[0], alone.targets)[1], values[1])
+
+
+def object_masks(learner: MultiNeckDistiller, batch) -> list[torch.Tensor]:
+    """Of the first teacher."""
+    taught = learner.teachers[0](batch.images, batch.sizes)
+    return learner.object_masks(0, taught.branches[0], taught.detections, batch.targets)
+
+
+def test_object_masks_have_a_mean_of_one_whatever_the_number_of_proposals():
+    batch = random_batch()
+    for copies in (1, 20):
+        learner = build()
+        for teacher in learner.teachers:
+            teacher.detections = [
+                {k: v.repeat(copies, *[1] * (v.ndim - 1)) for k, v in d.items()} for d in detections(0)
+            ]
+        for mask in object_masks(learner, batch):
+            assert mask.mean((1, 2)).tolist() == pytest.approx([1, 1])
+
+
+def test_switches_of_the_object_mask():
+    batch = random_batch()
+    size, boxes = (16, 24), [target["boxes"].tolist() for target in batch.targets]
+    centred, stacked, plain = (
+        build(use_centres=centres, use_proposals=proposals, **({} if centres else {"centers": ()}))
+        for centres, proposals in ((True, False), (False, True), (False, False))
+    )
+    taught = plain.teachers[0](batch.images, batch.sizes)
+    assert torch.equal(object_masks(plain, batch)[0], torch.ones(2, *size))
+    found = [twin.proposals(d["boxes"].tolist(), d["scores"].numpy(), size, 4) for d in plain.teachers[0].detections]
+    expected = np.stack([mask / mask.mean() for mask in found])
+    np.testing.assert_allclose(object_masks(stacked, batch)[0], expected, rtol=1e-5)
+    values = centred.centre_values(0, taught.branches[0], batch.targets)
+    found = [twin.centre(own, value.tolist(), size, 4) for own, value in zip(boxes, values)]
+    expected = np.stack([mask / mask.mean() for mask in found])
+    np.testing.assert_allclose(object_masks(centred, batch)[0], expected, rtol=1e-5)
+
+
+def test_boxes_near_their_centre_weigh_more_and_a_box_on_it_stays_finite():
+    batch = random_batch([[[3, 5, 40, 60, 1], [50, 10, 96, 50, 2]]])
+    learner = build(centers=(random_centers(0), random_centers(1)))
+    taught = learner.teachers[0](batch.images, batch.sizes)
+    own = roi_descriptors(taught.branches[0], [batch.targets[0]["boxes"]]).detach()
+    learner.centers0[1, :, :], learner.centers0[2, :, :] = own[0], own[1] + 0.05
+    assert learner.centre_values(0, taught.branches[0], batch.targets)[0].tolist() == pytest.approx(
+        [1e4, 400], rel=1e-3
+    )
+    assert all(torch.isfinite(value) for value in learner.train()(batch).losses.values())
+
+
+def test_a_class_without_centre_weighs_one_and_is_named_once(caplog):
+    with caplog.at_level(logging.WARNING):
+        learner = build(centers=[random_centers(0, labels=(1, 3)), random_centers(1)])
+        for _ in range(2):
+            learner(random_batch())
+    assert [record.getMessage() for record in caplog.records] == ["teacher 1: no centre of dog; such boxes weigh 1"]
+    batch = random_batch()
+    taught = learner.teachers[0](batch.images, batch.sizes)
+    assert learner.centre_values(0, taught.branches[0], batch.targets)[0][1] == 1
+
+
+@pytest.mark.parametrize("boxes", [[[], []], [[], [[50, 2, 60, 30, 3]]], [[[5, 5, 5, 5, 1]], [[0, 0, 96, 64, 2]]]])
+def test_images_without_boxes_stay_finite_and_train(boxes):
+    learner = build().train()
+    for teacher in learner.teachers:
+        teacher.detections = None
+    losses = learner(random_batch(boxes)).losses
+    assert all(torch.isfinite(value) for value in losses.values())
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in learner.parameters() if p.requires_grad)
+    assert all(p.grad.abs().sum() > 0 for p in learner.student.parameters())
+
+
+def test_every_network_runs_once_a_step():
+    learner, calls = build().train(), []
+    for network in (learner.student, *learner.teachers):
+        network.register_forward_hook(lambda module, *_: calls.append(module))
+    for step in range(1, 3):
+        learner(random_batch())
+        assert sorted(map(id, calls)) == sorted([id(n) for n in (learner.student, *learner.teachers)] * step)
+
+
+def test_without_proposals_teachers_give_their_features_only():
+    learner = build(use_proposals=False)
+    for teacher in learner.teachers:
+        teacher.forward = None
+    losses = learner(random_batch()).losses
+    assert losses["branch1_object"] != losses["branch2_object"]
+
+
+def test_neither_features_nor_centres_enter_a_checkpoint():
+    learner = build().train()
+    before = set(learner.state_dict())
+    for seed in range(2):
+        sum(learner(random_batch(seed=seed)).losses.values()).backward()
+    assert set(learner.state_dict()) == before == {name for name, _ in learner.named_parameters()}
+    assert learner.student_state_dict().keys() == SmallDetector(branches=2).state_dict().keys()
+    helpers = {name.split(".")[0] for name in before} - {"student", "teachers"}
+    assert helpers == {"branches"}
+    assert all(p.grad is None for p in learner.teachers.parameters())
+    assert {name for name, _ in learner.named_buffers()} == {"centers0", "centers1"}  # these move to the device
+
+
+def test_three_teachers_for_three_branches():
+    losses = build(3, weights=(0.2, 0.3, 0.5))(random_batch()).losses
+    assert len(losses) == 1 + 3 * 5 and "branch3_object" in losses
+
+
+def test_numbers_that_do_not_fit_are_named():
+    with pytest.raises(InputError, match=r"distiller\.centers: 0 given for 2 teachers"):
+        build(centers=())
+    with pytest.raises(InputError, match=r"distiller\.weights: 1 given for 2 teachers"):
+        build(weights=(1.0,))
+    learner = build()
+    learner.student = SmallDetector(branches=1)
+    with pytest.raises(InputError, match="1 branches for 2 teachers"):
+        learner(random_batch())
+
+
+def test_mixed_precision_stays_near():
+    learner, batch = build(), random_batch()
+    exact = learner(batch).losses
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = learner(batch).losses
+    for name in exact.keys() - {"box"}:
+        assert rough[name].dtype == torch.float32
+        assert rough[name].item() == pytest.approx(exact[name].item(), rel=0.05)

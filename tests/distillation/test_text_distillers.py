@@ -1,0 +1,217 @@
+"""The methods beside KKD, each against a literal twin, and what all distillers of text detectors promise."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_detectors import trained_contexts
+from text_networks import random_batch, small_model
+
+from distillation import (
+    ChannelWiseDistiller,
+    FeatureMSEDistiller,
+    FGDTextDistiller,
+    KernelMaskDistiller,
+    ResponseDistiller,
+    channel_wise_loss,
+)
+from distillation.fgd_text import instance_boxes
+from errors import InputError
+from models import PANLoss, PSENetLoss, build_detector
+from reference import text_losses as twin
+from reference.fgd import level_terms
+
+METHODS = {
+    "kkd": (KernelMaskDistiller, {}),
+    "cwd": (ChannelWiseDistiller, dict(response_weight=3.0)),
+    "feature_mse": (FeatureMSEDistiller, {}),
+    "response": (ResponseDistiller, {}),
+    "fgd": (FGDTextDistiller, dict(channels=16)),
+}
+
+
+def networks(*models: dict, seed: int = 0) -> list:
+    torch.manual_seed(seed)
+    return [build_detector(model) for model in models]
+
+
+def learner_of(method: str, **options):
+    student, teacher = networks(small_model(), small_model(adapter=False, depth=50))
+    kind, own = METHODS[method]
+    return kind(student, PANLoss(), [(teacher, teacher.state_dict())], **{**own, **options})
+
+
+@torch.no_grad()
+def outputs(learner, batch):
+    """Of student and teacher, as in a step of the learner in evaluation mode."""
+    return learner.student(batch.images), learner.teachers[0](batch.images)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 1.0, 4.0]))
+def test_channel_wise_loss_equals_its_twin(seed, temperature):
+    rng = np.random.default_rng(seed)
+    student, teacher = rng.normal(0, 3, (2, 2, 3, 4, 5)).astype(np.float32)
+    found = channel_wise_loss(torch.from_numpy(student), torch.from_numpy(teacher), temperature)
+    expected = np.mean([twin.channel_wise(*maps, temperature) for maps in zip(student, teacher)])
+    assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_channel_wise_loss_does_not_see_a_shift_of_a_channel():
+    maps = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    assert channel_wise_loss(maps + torch.tensor([1.0, -2.0, 5.0])[:, None, None], maps).abs() < 1e-6
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_channel_wise_terms(precision):
+    learner, batch = learner_of("cwd", temperature=2.0).eval(), random_batch()
+    with torch.autocast("cpu", precision, enabled=precision is torch.bfloat16), torch.no_grad():
+        losses = learner(batch).losses
+        learnt, taught = outputs(learner, batch)
+    for name, weight, field in (("cwd_feature", 50, "fused"), ("cwd_response", 3, "logits")):
+        pairs = zip(*(getattr(maps, field).float().numpy() for maps in (learnt, taught)))
+        expected = weight * np.mean([twin.channel_wise(*pair, 2.0) for pair in pairs])
+        assert losses[name].dtype == torch.float32
+        assert losses[name].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_channel_wise_term_of_no_weight_is_left_out():
+    assert "cwd_response" not in learner_of("cwd", response_weight=0.0)(random_batch()).losses
+
+
+def test_feature_mse_term():
+    learner, batch = learner_of("feature_mse", weight=0.25).eval(), random_batch()
+    learnt, taught = outputs(learner, batch)
+    difference = learnt.fused.double().numpy() - taught.fused.double().numpy()
+    assert learner(batch).losses["feature_mse"].item() == pytest.approx(0.25 * (difference**2).mean(), rel=1e-5)
+
+
+def test_response_term_compares_text_and_kernel_but_no_embedding():
+    learner, batch = learner_of("response", weight=2.0).eval(), random_batch()
+    learnt, taught = (maps.logits.numpy()[:, :2] for maps in outputs(learner, batch))
+    expected = 2 * twin.soft_cross_entropy(learnt, taught)
+    assert learner(batch).losses["response_bce"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_response_term_compares_all_maps_of_psenet():
+    model = {**small_model(adapter=False), "head": dict(type="PSENetHead", hidden=8)}
+    student, teacher = networks(model, model)
+    learner = ResponseDistiller(student, PSENetLoss(), [(teacher, teacher.state_dict())]).eval()
+    batch = random_batch(kernels=6)
+    learnt, taught = (maps.logits.numpy() for maps in outputs(learner, batch))
+    assert learnt.shape[1] == 7
+    expected = twin.soft_cross_entropy(learnt, taught)
+    assert learner(batch).losses["response_bce"].item() == pytest.approx(expected, rel=1e-5)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 255))
+def test_boxes_of_instances_equal_their_twin(seed, most):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, most + 1, (2, 5, 7)).astype(np.uint8)
+    labels[0, rng.random((5, 7)) < 0.8] = 0
+    labels[1, rng.random((5, 7)) < 0.99] = 0  # often without any
+    assert [boxes.tolist() for boxes in instance_boxes(torch.from_numpy(labels))] == [
+        twin.instance_boxes(image) for image in labels
+    ]
+
+
+def test_fgd_terms_of_text_boxes():
+    learner, batch = learner_of("fgd"), random_batch()
+    trained_contexts(learner.pyramids).eval()
+    losses = learner.eval()(batch).losses
+    learnt, taught = outputs(learner, batch)
+    weights = dict(foreground=1e-3, background=5e-4, attention=5e-4, relation=5e-6)
+    expected = dict.fromkeys(weights, 0.0)
+    boxes = [torch.tensor(twin.instance_boxes(labels)) for labels in batch.instances.numpy()]
+    levels = zip(learner.pyramids[0].levels, learnt.pyramid, taught.pyramid, (4, 8, 16, 32))
+    for terms, student, teacher, stride in levels:
+        for name, value in level_terms(terms, student, teacher, boxes, stride).items():
+            expected[name] += weights.get(name, 0) * value
+    found = {name: losses[f"fgd_{name}"].item() for name in weights}
+    assert found == pytest.approx({name: expected[name] for name in weights}, rel=1e-3)
+
+
+@pytest.mark.parametrize("mask", ["text", "none"])
+def test_other_masks_of_kkd(mask):
+    learner, batch = learner_of("kkd", mask=mask).eval(), random_batch()
+    area = batch.text if mask == "text" else torch.ones_like(batch.text)
+    learnt, taught = outputs(learner, batch)
+    images = zip(learnt.fused.numpy(), taught.fused.numpy(), area.numpy())
+    expected = sum(twin.kernel_mask(*image) for image in images) / 6
+    assert learner(batch).losses["kkd_feature"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_divisor_and_reduction_of_kkd_are_weights():
+    batch = random_batch(batch=3)
+    plain, divided, averaged = (
+        learner_of("kkd", **options).eval()(batch).losses
+        for options in ({}, dict(divisor=2.0), dict(batch_reduction="mean"))
+    )
+    for name in ("kkd_feature", "kkd_response"):
+        assert divided[name].item() == pytest.approx(3 * plain[name].item(), rel=1e-5)
+        assert averaged[name].item() == pytest.approx(plain[name].item() / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_trains_the_student_and_nothing_of_the_teacher(method):
+    learner = learner_of(method).train()
+    before = {key: value.clone() for key, value in learner.teachers.state_dict().items()}
+    losses = learner(random_batch()).losses
+    own = [value for name, value in losses.items() if name not in ("text", "kernel", "embedding")]
+    sum(own).backward()
+    assert any(p.grad is not None and p.grad.any() for p in learner.student.backbone.parameters())
+    assert all(p.grad is None for p in learner.teachers.parameters())
+    torch.optim.SGD([p for p in learner.parameters() if p.requires_grad], 0.1).step()
+    assert all(torch.equal(value, before[key]) for key, value in learner.teachers.state_dict().items())
+    assert set(learner.student_state_dict()) == set(build_detector(small_model()).state_dict())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_teachers_have_terms_of_their_own(method):
+    student, *teachers = networks(small_model(), *[small_model(adapter=False, depth=depth) for depth in (18, 50)])
+    kind, options = METHODS[method]
+    pairs = [(teacher, teacher.state_dict()) for teacher in teachers]
+    both = trained_contexts(kind(student, PANLoss(), pairs, **options, teacher_weights=[0.25, 0.75])).eval()
+    losses = both(random_batch()).losses
+    task, counted = {"text", "kernel", "embedding"}, 0
+    for index, weight in enumerate((0.25, 0.75)):
+        one = kind(student, PANLoss(), pairs[index : index + 1], **options).eval()
+        if method == "fgd":  # each teacher has context blocks of its own
+            one.pyramids[0].load_state_dict(both.pyramids[index].state_dict())
+        alone = {name: value for name, value in one(random_batch()).losses.items() if name not in task}
+        counted += len(alone)
+        for name, value in alone.items():
+            assert losses[f"{name}_{index + 1}"].item() == pytest.approx(weight * value.item(), rel=1e-4)
+    assert counted == len(losses) - len(task)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_that_differ_are_refused(method):
+    student, teacher = networks(small_model(channels=8), small_model(adapter=False, depth=50))
+    if method == "response":
+        [student] = networks({**small_model(adapter=False), "head": dict(type="PSENetHead", hidden=8)})
+    kind, options = METHODS[method]
+    learner = kind(student, PANLoss(), [(teacher, teacher.state_dict())], **options)
+    learner.supervise = lambda logits, batch: ({}, {})
+    with pytest.raises(InputError, match=r"of teacher 1 \(|P2 of the student"):
+        learner(random_batch())
+
+
+def test_maps_of_another_meaning_are_refused():
+    student, teacher = networks(
+        {**small_model(), "head": dict(type="PSENetHead", hidden=8, kernel_num=6)}, small_model(adapter=False)
+    )
+    with pytest.raises(InputError, match=r"student predicts .*'kernel'\), teacher 1 .*'embedding'\)"):
+        KernelMaskDistiller(student, PANLoss(), [(teacher, teacher.state_dict())])
+
+
+@pytest.mark.parametrize("left", ["feature", "response"])
+def test_a_kkd_term_of_no_weight_is_left_out(left):
+    losses = learner_of("kkd", **{f"{left}_weight": 0.0})(random_batch()).losses
+    assert {name for name in losses if name.startswith("kkd")} == {"kkd_feature", "kkd_response"} - {f"kkd_{left}"}
+
+
+@pytest.mark.parametrize("options", [dict(mask="kernels"), dict(batch_reduction="max")])
+def test_unknown_options_of_kkd_are_refused(options):
+    with pytest.raises(InputError, match=r"expected one of (kernel, text, none|sum, mean)"):
+        learner_of("kkd", **options)

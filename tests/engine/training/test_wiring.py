@@ -1,0 +1,253 @@
+"""How a training run is put together: what the optimiser, the networks and the files of real, tiny runs have seen."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, run_process, run_script
+from training_record import Draw, Step, norm, note_draws, observed, rates, recorded
+
+from engine.config import load_config
+from engine.training import run as training
+from models.weights import read_checkpoint
+
+IMAGES = 6  # of the small data set
+LR = 0.05
+
+
+@pytest.fixture
+def steps_of(configs, tmp_path) -> Callable[..., list[Step]]:
+    """Trains the small student with options of the config; returns what its optimiser did."""
+
+    def run(*options: str, config: str = "student", script: str = "train.py", more: tuple = ()) -> list[Step]:
+        options = ["train_cfg.val_interval=0", *options]
+        with recorded() as steps:
+            run_script(
+                script, configs[config], "--device", "cpu", "--work-dir", tmp_path / "run", *more,
+                "--cfg-options", *options,
+            )  # fmt: skip
+        return steps
+
+    return run
+
+
+# ---------------------------------------------------------------------------------------------------- the schedule
+
+
+@pytest.mark.parametrize(
+    "options, steps, factors",
+    [
+        # 6 images in batches of 2: 3 steps an epoch
+        ([], 6, [(1 - i / 6) ** 0.9 for i in range(6)]),
+        (["train_cfg.warmup=4"], 6, [(1 - i / 6) ** 0.9 * min(1, 0.001 + 0.999 * i / 4) for i in range(6)]),
+        (["train_cfg.schedule=[1]"], 6, [1] * 3 + [0.1] * 3),
+        (["train_cfg.grad_accumulation=2"], 4, [(1 - i / 4) ** 0.9 for i in range(4)]),
+        # halves of an epoch: 3 images each in batches of 1
+        (["train_cfg.parts=2", "data.batch_size=1"], 12, [(1 - i / 12) ** 0.9 for i in range(12)]),
+        (["train_cfg.parts=2", "data.batch_size=1", "train_cfg.schedule=[1]"], 12, [1] * 6 + [0.1] * 6),
+    ],
+)
+def test_the_optimiser_steps_with_the_rates_of_the_schedule(steps_of, options, steps, factors):
+    done = steps_of(f"train_cfg.lr={LR}", "train_cfg.optimizer=SGD", *options)
+    assert len(done) == steps
+    assert rates(done) == pytest.approx([LR * factor for factor in factors], rel=1e-12)
+
+
+# --------------------------------------------------------------------------------------------------- the optimisers
+
+
+def test_sgd_has_the_momentum_and_the_weight_decay_of_the_config(steps_of):
+    steps = steps_of(
+        "train_cfg.optimizer=SGD", "train_cfg.momentum=0.7", "train_cfg.weight_decay=0.3", f"train_cfg.lr={LR}"
+    )
+    buffers = [torch.zeros_like(p, dtype=torch.float64) for p in steps[0].before]
+    for step, rate in zip(steps, [LR * (1 - i / 6) ** 0.9 for i in range(6)], strict=True):
+        for i, (before, gradient, after) in enumerate(zip(step.before, step.gradients, step.after)):
+            buffers[i] = 0.7 * buffers[i] + gradient.double() + 0.3 * before.double()
+            torch.testing.assert_close(after.double(), before.double() - rate * buffers[i], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("clip", [None, 0.5])  # without clipping, all parameters are updated by one call
+def test_adam_has_the_weight_decay_of_the_config(steps_of, clip):
+    steps = steps_of(f"train_cfg.lr={LR}", "train_cfg.weight_decay=0.3", f"train_cfg.clip_grad={clip}")
+    first = [torch.zeros_like(p, dtype=torch.float64) for p in steps[0].before]
+    second = copy.deepcopy(first)
+    for number, step in enumerate(steps, 1):
+        rate = LR * (1 - (number - 1) / 6) ** 0.9
+        for i, (before, gradient, after) in enumerate(zip(step.before, step.gradients, step.after)):
+            pull = gradient.double() + 0.3 * before.double()
+            first[i] = 0.9 * first[i] + 0.1 * pull
+            second[i] = 0.999 * second[i] + 0.001 * pull.square()
+            scaled = (first[i] / (1 - 0.9**number)) / ((second[i] / (1 - 0.999**number)).sqrt() + 1e-8)
+            # Where a pull is nearly zero, its direction is a matter of rounding.
+            close = torch.isclose(after.double(), before.double() - rate * scaled, rtol=1e-4, atol=2e-4)
+            assert close.double().mean() > 0.9999
+
+
+def test_gradients_are_clipped_to_the_norm_of_the_config(steps_of):
+    options = ["train_cfg.lr=1e-30", "train_cfg.optimizer=SGD"]
+    whole, clipped = steps_of(*options), steps_of(*options, "train_cfg.clip_grad=0.01")
+    for left, right in zip(whole, clipped, strict=True):
+        assert norm(left.gradients) > 0.1
+        assert norm(right.gradients) == pytest.approx(0.01, rel=1e-3)
+        scale = 0.01 / norm(left.gradients)
+        for gradient, shorter in zip(left.gradients, right.gradients):
+            torch.testing.assert_close(shorter, gradient * scale, rtol=1e-3, atol=1e-7)
+
+
+def test_accumulated_gradients_are_the_mean_of_their_batches(steps_of):
+    """3 batches in groups of 2: the last group of an epoch is one batch, whose gradient is not halved."""
+    options = ["train_cfg.optimizer=SGD", "train_cfg.lr=1e-30", "train_cfg.epoch=1"]  # weights stay where they are
+    single, grouped = steps_of(*options), steps_of(*options, "train_cfg.grad_accumulation=2")
+    assert (len(single), len(grouped)) == (3, 2)
+    wanted = [[(a + b) / 2 for a, b in zip(single[0].gradients, single[1].gradients)], single[2].gradients]
+    for step, gradients in zip(grouped, wanted):
+        torch.testing.assert_close(step.gradients, gradients, rtol=1e-4, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------- options and the networks
+
+
+@pytest.fixture(scope="module")
+def teacher(configs, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher")
+    run_script("train.py", configs["teacher"], "--device", "cpu", "--work-dir", folder, "--max-steps", 1)
+    return folder / "checkpoint_last.pth.tar"
+
+
+@pytest.mark.parametrize(
+    "options, student, teachers",
+    [
+        ((), torch.float32, torch.float32),
+        (("--teacher-precision", "bf16"), torch.float32, torch.bfloat16),
+        (("--precision", "bf16"), torch.bfloat16, torch.bfloat16),
+        (("--precision", "bf16", "--teacher-precision", "32"), torch.bfloat16, torch.float32),
+    ],
+)
+def test_each_network_computes_in_the_precision_asked_for(steps_of, teacher, options, student, teachers):
+    with observed() as seen:
+        steps_of(
+            config="distill",
+            script="knowledge_distillation_train.py",
+            more=("--checkpoint_t", teacher, "--max-steps", 1, *options),
+        )
+    dtypes = {
+        training: {dtype for name, own, dtype, _ in seen if name == "Conv2d" and own == training}
+        for training in (True, False)  # the teacher is in evaluation mode, and nothing is measured
+    }
+    assert dtypes[True] - {torch.float32} == {student} - {torch.float32}
+    assert dtypes[False] - {torch.float32} == {teachers} - {torch.float32}
+
+
+def test_the_options_of_the_published_script_reach_the_run(steps_of, teacher, tmp_path):
+    started = tmp_path / "student.pth.tar"
+    first = steps_of(config="student", more=("--max-steps", 1, "--seed", 5))
+    (tmp_path / "run" / "checkpoint_last.pth.tar").rename(started)
+    with observed() as seen:
+        steps = steps_of(
+            config="distill",
+            script="knowledge_distillation_train.py",
+            more=(
+                *("--checkpoint_t", teacher, "--checkpoint_s", started),
+                *("--lr", LR, "--end_epoch", 3, "--batch_size", 3),
+            ),
+        )
+    assert rates(steps) == pytest.approx([LR * (1 - i / 6) ** 0.9 for i in range(6)])  # 3 epochs of 2 batches
+    assert {images for name, training, _, images in seen if name == "TextDetector" and training} == {3}
+    for before, after in zip(steps[0].before, first[0].after):  # the student starts from its checkpoint
+        torch.testing.assert_close(before, after, rtol=0, atol=0)
+
+
+def test_a_learner_teaches_with_the_weights_of_its_teacher_and_trains_the_student_alone(configs, teacher):
+    cfg = load_config(configs["distill"], [f"distiller.teachers.0.checkpoint={teacher}"])
+    learner = training.build_learner(cfg)
+    before, weights = copy.deepcopy(learner.state_dict()), read_checkpoint(teacher)["state_dict"]
+    trained = {name for name, p in learner.named_parameters() if p.requires_grad}
+    assert trained and not [name for name in trained if name.startswith("teachers.")]
+    torch.testing.assert_close(before["teachers.0.head.conv2.weight"], weights["head.conv2.weight"], rtol=0, atol=0)
+
+
+# ----------------------------------------------------------------------------------------------------- the best epoch
+
+
+@pytest.mark.parametrize(
+    "hmeans, best",
+    [([0.2, 0.5, 0.5, 0.1], 3), ([0.0, 0.0, 0.0, 0.0], 4), ([0.9, 0.1, 0.2, 0.3], 1), ([0.1, 0.2, 0.3, 0.4], 4)],
+)
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_best_checkpoint_is_of_the_epoch_with_the_highest_score(
+    configs, tmp_path, monkeypatch, hmeans, best, stopped
+):
+    """Whether the run is interrupted after two epochs or not; of equal scores, the later epoch is the best."""
+
+    def measure(trainer, detector):
+        hmean = hmeans[trainer.current_epoch]
+        return {"protocol": "ctw1500", "variant": "official", "precision": 1.0, "recall": 1.0, "hmean": hmean}
+
+    monkeypatch.setattr(training, "_measure", lambda *_: measure)  # the scores are given, all else is real
+    command = ["train.py", configs["student"], "--device", "cpu", "--work-dir", tmp_path]
+    options = ["--cfg-options", "data.batch_size=6", "train_cfg.epoch=4"]
+    if stopped:
+        run_script(*command, "--max-steps", 2, *options)
+        run_script(*command, "--resume", *options)
+    else:
+        run_script(*command, *options)
+    kept = read_checkpoint(tmp_path / "checkpoint_best.pth.tar")
+    assert (kept["epoch"], kept["metrics"]["hmean"]) == (best, hmeans[best - 1])
+    same = read_checkpoint(tmp_path / f"checkpoint_{best}ep.pth.tar")["state_dict"]
+    assert all(torch.equal(same[key], value) for key, value in kept["state_dict"].items())
+
+
+# --------------------------------------------------------------------------------------------------- the random state
+
+
+DRAWS_OF_PROCESSES = """
+import json, os, sys
+sys.path[:0] = [{root!r}, {root!r} + "/tests"]
+from training_record import note_draws
+from engine import cli
+from distillation import Learner
+from engine.config import load_config
+from engine.training.run import train
+
+if __name__ == "__main__":
+    file = open(f"{out}/rank" + os.environ.get("LOCAL_RANK", "0"), "w")
+    note_draws(lambda draw: print(json.dumps(draw), file=file, flush=True))
+    parser = cli.parser("")
+    parser.add_argument("config")
+    cli.training_options(parser)
+    cli.run(lambda args: train(load_config(args.config, args.cfg_options), args, "run"), parser)
+"""
+
+
+def test_the_random_state_and_the_images_are_functions_of_seed_epoch_batch_and_process(configs, tmp_path):
+    options = ["--cfg-options", "train_cfg.epoch=2", "train_cfg.val_interval=0"]
+
+    def drawn(seed: int) -> list[Draw]:
+        draws: list[Draw] = []
+        handle = note_draws(draws.append)
+        run_script("train.py", configs["student"], "--device", "cpu", "--work-dir", tmp_path, "--seed", seed, *options)
+        handle.remove()
+        return draws
+
+    one, again, other = drawn(1), drawn(1), drawn(2)
+    script = tmp_path / "two.py"
+    script.write_text(DRAWS_OF_PROCESSES.format(root=str(ROOT), out=tmp_path))
+    run_process(
+        script, configs["student"], "--device", "cpu", "--devices", 2, "--work-dir", tmp_path, "--seed", 1, *options
+    )
+    two = [[Draw(*json.loads(line)) for line in (tmp_path / f"rank{n}").read_text().splitlines()] for n in range(2)]
+    assert one == again and [len(rank) for rank in (one, *two)] == [6, 6, 6]
+    numbers = [number for number, _ in (*one, *other, *two[1])]
+    assert len(set(numbers)) == len(numbers)  # of two epochs, three batches, two seeds, two processes
+    assert [number for number, _ in two[0]] == [number for number, _ in one]
+    for epoch in (0, 3):  # every image once an epoch, in an order of its own, shared out among the processes
+        [all_of_one, *shares] = [
+            [name for _, names in rank[epoch : epoch + 3] for name in names] for rank in (one, *two)
+        ]
+        assert len(set(all_of_one)) == IMAGES == len(all_of_one) and sorted(shares[0] + shares[1]) == sorted(all_of_one)
+    assert [names for _, names in one[:3]] != [names for _, names in one[3:]]
+    assert [names for _, names in one] != [names for _, names in other]
