@@ -16,6 +16,7 @@ from typing import TextIO
 
 MEMORY = "smaller images or batches (data.batch_size, --batch-size), fewer workers (data.num_workers)"
 SHARED_MEMORY = "data.num_workers=0, or more shared memory (docker run --shm-size=8g)"
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)  # the disk, in one way or another
 SHARED_FOLDER = "/dev/shm"  # where Linux keeps it
 # What libraries say, under no type of their own, when they or the machine cannot do what was asked -> what to do.
 MACHINE = {
@@ -92,7 +93,7 @@ def explain(error: BaseException | None) -> str | None:
         return text
     if isinstance(error, OSError):  # a folder that cannot be written, a full disk
         where = f"{error.filename}: " if error.filename else ""
-        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
+        full = error.errno in FULL
         remedy = "; what was written before is whole: free space, then go on (training: with --resume)" if full else ""
         if full and not where and _shared_memory_is_full():
             where, remedy = f"{SHARED_FOLDER}: ", f"; try {SHARED_MEMORY}"

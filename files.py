@@ -1,4 +1,4 @@
-"""Files that others wrote: regular, of bounded size, with names as meant; and places that may be written to."""
+"""Files that others wrote: regular, of bounded size, with names as meant; and places to write to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import stat
 import tempfile
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -105,3 +106,23 @@ def check_output(field: str, path: Path | str, inputs: Iterable[Path | str] = ()
             pass
     except OSError as error:
         raise InputError(f"{field} {path}: cannot be written: {error.strerror}; name another place") from error
+
+
+@contextmanager
+def write_aside(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, and renames it to `path` when the block ends without an error.
+
+    Raises:
+        OSError: it cannot be written; names `path`.
+    """
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        os.replace(aside, path)
+    except OSError as error:
+        error.filename = error.filename if error.filename not in (None, str(aside), aside) else str(path)
+        raise
+    finally:
+        aside.unlink(missing_ok=True)

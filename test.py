@@ -13,12 +13,15 @@ from engine import cli
 from engine.config import load_config, test_settings
 from engine.inference.polygons import worker_count
 from engine.inference.speed import measure_speed, speed_table
+from engine.inference.visualise import check_pictures
 from engine.outputs import data_places
 from engine.tasks import task_of
 from engine.training.checkpoint import load_detector
 from eval.files import write_json
 from files import check_output
 from models.fuse import fuse_batch_norm
+
+SCORES = "results.json"
 
 
 def main(args: argparse.Namespace) -> None:
@@ -34,9 +37,11 @@ def main(args: argparse.Namespace) -> None:
     dataset = task.test_set(cfg.data, settings)
     data = data_places(cfg.data, dataset)
     check_output("--work-dir", folder, data)
+    check_output("--work-dir", folder / SCORES, folder=False)
     if args.vis:
         check_output("--vis", args.vis, data)
-    task.check_result_path(result_path, data)
+        check_pictures("--vis", Path(args.vis))
+    task.check_result_path("test_cfg.result_path", result_path, data)
     count = len(dataset) if args.max_steps < 0 else min(args.max_steps, len(dataset))
 
     def progress(items, total):
@@ -58,8 +63,8 @@ def main(args: argparse.Namespace) -> None:
         summary["speed"] = measure_speed(detector, dataset, settings, device, **options)
         print(speed_table(summary["speed"]))
         summary["speed_settings"] = how
-    write_json(folder / "results.json", summary)
-    say(f"result files: {result_path}   scores: {folder / 'results.json'}")
+    write_json(folder / SCORES, summary)
+    say(f"result files: {result_path}   scores: {folder / SCORES}")
     if args.vis:
         task.save_pictures(Path(args.vis), dataset, range(count), results)
         say(f"pictures: {args.vis} (green ground truth, red detections)")

@@ -38,7 +38,7 @@ from command_line import Parser
 from distillation.multineck.provenance import file_sha256  # isort: skip
 from engine.cli import PRECISIONS, fastest_precision, run_name  # isort: skip
 from engine.config import load_config  # isort: skip
-from engine.files import write_aside  # isort: skip
+from files import write_aside  # isort: skip
 from engine.tasks import TASKS, task_of  # isort: skip
 from errors import InputError, exit_code  # isort: skip
 from eval.files import write_json  # isort: skip

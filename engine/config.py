@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import errno
 import functools
 import inspect
 import os
@@ -21,7 +20,7 @@ from engine.checks import check_names, check_settings, check_typed, nearest
 from engine.settings import TrainSettings
 from engine.tasks import task_of
 from engine.tasks.base import Task
-from errors import InputError
+from errors import FULL, InputError
 from models import MODELS
 
 SECTIONS = ("model", "loss", "data", "train_cfg", "test_cfg", "distiller")
@@ -98,7 +97,7 @@ def _read(path: Path) -> Config:
     except (Exception, SystemExit) as error:  # a config is arbitrary Python: whatever it raises is the user's to mend
         if isinstance(error, SystemExit) and error.code in (130, 143):  # of a signal, see errors
             raise
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if isinstance(error, OSError) and error.errno in FULL:
             error.filename = error.filename or tempfile.gettempdir()  # where the library copies the file to
             raise
         raise InputError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,26 +13,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from errors import InputError
-
-
-@contextmanager
-def write_aside(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`, and renames it to `path` when the block ends without an error.
-
-    Raises:
-        OSError: it cannot be written; names `path`.
-    """
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        os.replace(aside, path)
-    except OSError as error:
-        error.filename = error.filename if error.filename not in (None, str(aside), aside) else str(path)
-        raise
-    finally:
-        aside.unlink(missing_ok=True)
+from files import write_aside
 
 
 def write_tensors(path: str | Path, content: Any) -> None:
@@ -64,13 +44,26 @@ def lock_folder(folder: str | Path, patience: float = 10.0) -> Iterator[None]:
     Raises:
         InputError: another program holds it.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(Path(folder), Path(folder) / ".lock", "folder", patience):
+        yield
+
+
+@contextmanager
+def lock_file(path: str | Path, patience: float = 10.0) -> Iterator[None]:
+    """Keeps a file for this program alone while the block runs, as `lock_folder` does; `.NAME.lock` is left."""
+    path = Path(path)
+    with _locked(path, path.with_name(f".{path.name}.lock"), "place", patience):
+        yield
+
+
+@contextmanager
+def _locked(what: Path, lock: Path, kind: str, patience: float) -> Iterator[None]:
+    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=patience):
+        with FileLock(lock, timeout=patience):
             yield
     except Timeout as error:
-        raise InputError(f"{folder}: another program works there; wait for its end, or name another folder") from error
+        raise InputError(f"{what}: another program works there; wait for its end, or name another {kind}") from error
 
 
 def git_revision() -> str | None:

@@ -23,6 +23,9 @@ def data_places(data: Mapping[str, Any], *datasets: Any) -> list[Path]:
     roots = [data.get("root"), *(split.get("root") for split in splits)]
     # A root that holds the whole working folder, '.' for one, is no folder of data alone.
     places = [Path(root) for root in roots if root and not Path.cwd().is_relative_to(Path(root).resolve())]
+    for split in splits:  # annotations and images, which need not lie in the root
+        named = [Path(split.get("root") or data["root"]) / value for value in split.values() if isinstance(value, str)]
+        places += [place for place in named if place.exists() and not Path.cwd().is_relative_to(place.resolve())]
     for dataset in datasets:
         if dataset is not None:
             with suppress(InputError):  # SynthText has no labels of their own place

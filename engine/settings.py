@@ -10,6 +10,8 @@ from engine.checks import one_of
 from errors import InputError
 from eval import PROTOCOLS
 
+_MOST = 10**9
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -54,24 +56,24 @@ class TrainSettings:
             raise InputError(f"train_cfg.schedule={self.schedule!r}: expected 'polylr' or a list of epochs")
         elif list(self.schedule) != sorted(set(self.schedule)) or min(self.schedule, default=1) < 1:
             raise InputError(f"train_cfg.schedule={self.schedule!r}: expected ascending epochs, 1 or more")
-        for key, least in (
-            ("epoch", 1),
-            ("parts", 1),
-            ("grad_accumulation", 1),
-            ("save_interval", 1),
-            ("val_interval", 0),
-            ("seed", 0),
-            ("warmup", 0),
+        for key, least, most in (
+            ("epoch", 1, _MOST),
+            ("parts", 1, _MOST),
+            ("grad_accumulation", 1, _MOST),
+            ("save_interval", 1, _MOST),
+            ("val_interval", 0, _MOST),
+            ("seed", 0, 2**32 - 1),
+            ("warmup", 0, _MOST),
         ):
-            if getattr(self, key) < least:
-                raise InputError(f"train_cfg.{key}={getattr(self, key)}: expected {least} or more")
+            if not least <= getattr(self, key) <= most:
+                raise InputError(f"train_cfg.{key}={getattr(self, key)}: expected {least} to {most}")
         if not 0 < self.lr < math.inf:
             raise InputError(f"train_cfg.lr={self.lr}: expected a number above 0")
         if not 0 <= self.momentum < 1:
             raise InputError(f"train_cfg.momentum={self.momentum}: expected a number from 0 to below 1")
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"train_cfg.weight_decay={self.weight_decay}: expected 0 or more")
-        if self.clip_grad is not None and self.clip_grad <= 0:
+        if self.clip_grad is not None and not 0 < self.clip_grad < math.inf:
             raise InputError(f"train_cfg.clip_grad={self.clip_grad}: expected a number above 0, or None")
 
 

@@ -5,8 +5,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from errors import end_on_signals, exit_code
+
+if __name__ == "__main__":
+    end_on_signals()
+
 from command_line import Parser
-from errors import exit_code
 from eval import PROTOCOLS, evaluate
 from eval.files import write_json
 from files import check_output

@@ -50,3 +50,11 @@ def require_finite(what: str, *tensors: Tensor) -> None:
         raise InputError(
             f"the {what} that the detector computes are not finite; try --precision 32, or another checkpoint"
         )
+
+
+def require_range(part: str, least: float, most: float, **options: float) -> None:
+    """Raises InputError for the first option of a part of a network that is not within `least` to `most`."""
+    for name, value in options.items():
+        if not least <= value <= most:
+            wanted = f"{least} or more" if most == float("inf") else f"{least} to {most}"
+            raise InputError(f"{part}.{name}={value!r}: expected {wanted}")

@@ -17,6 +17,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from errors import end_on_signals
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    end_on_signals()
+
 from command_line import Parser
 from dataset import EpochSampler, TestSample, TextDataset, build_dataset
 from dataset.text.samples import TrainSample

@@ -16,9 +16,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from errors import end_on_signals
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    end_on_signals("interrupted; the same command goes on")
+
 from distillation.multineck.feature_files import read_features
 from engine import cli
 from engine.config import load_config
+from engine.files import lock_file
 from engine.inference.polygons import worker_count
 from engine.outputs import data_places
 from engine.tasks import TASKS, task_of
@@ -43,15 +49,17 @@ def main(args: argparse.Namespace) -> None:
     # All teachers are loaded before the first pass, so that a mistake shows now and not after hours.
     for teacher in [load_teacher(cfg, n, dataset) for n in numbers(args.teacher, len(cfg.distiller.teachers))]:
         path = features_path(folder, teacher.number)
-        if path.is_file():
-            remedy = "remove the file to collect anew, or give another --out"
-            read_features(path).provenance.match(provenance(cfg, teacher, dataset), path, remedy)
-            print(f"{path}: already complete; nothing to do")
-            continue
-        track = partial(progress_lines, f"teacher {teacher.number}")
-        workers = worker_count(cfg.data)
-        done = collect(cfg, teacher, dataset, path, device, args.precision, args.max_steps, workers, track)
-        print(f"{path}: {'complete' if done else 'not complete yet; the same command goes on'}")
+        with lock_file(path):
+            if path.is_file():
+                remedy = "remove the file to collect anew, or give another --out"
+                made = provenance(cfg, teacher, dataset, args.precision)
+                read_features(path).provenance.match(made, path, remedy)
+                print(f"{path}: already complete; nothing to do")
+                continue
+            track = partial(progress_lines, f"teacher {teacher.number}")
+            workers = worker_count(cfg.data)
+            done = collect(cfg, teacher, dataset, path, device, args.precision, args.max_steps, workers, track)
+            print(f"{path}: {'complete' if done else 'not complete yet; the same command goes on'}")
 
 
 def numbers(chosen: str, teachers: int) -> Iterable[int]:

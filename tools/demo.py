@@ -13,11 +13,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from command_line import Parser  # noqa: E402
-from engine.cli import fastest_precision  # noqa: E402
-from eval.files import write_json  # noqa: E402
-from tools.demo.stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
-from tools.demo.text_report import write_report  # noqa: E402
+from errors import end_on_signals
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    end_on_signals("interrupted; `make demo` goes on from here")
+
+from command_line import Parser
+from engine.cli import fastest_precision
+from eval.files import write_json
+from tools.demo.stages import LAST, Stages, demo_parser, run_demo, small_options
+from tools.demo.text_report import write_report
 
 CONFIGS = {"teacher": "config/demo/r50.py", "student": "config/demo/distill_r18.py"}
 DATA = ["--train", 800, "--test", 100, "--size", "192x192", "--style", "easy", "--seed", 0]
@@ -54,4 +59,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_demo(main, parser(), "make demo")
+    run_demo(main, parser())

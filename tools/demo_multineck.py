@@ -13,12 +13,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from command_line import Parser  # noqa: E402
-from engine.cli import fastest_precision  # noqa: E402
-from engine.training.stages import centers_path, features_path  # noqa: E402
-from eval.files import write_json  # noqa: E402
-from tools.demo.multineck_report import FEATURES, PICTURES, comparison, write_report  # noqa: E402
-from tools.demo.stages import LAST, Stages, demo_parser, run_demo, small_options  # noqa: E402
+from errors import end_on_signals
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    end_on_signals("interrupted; `make demo-multineck` goes on from here")
+
+from command_line import Parser
+from engine.cli import fastest_precision
+from engine.training.stages import centers_path, features_path
+from eval.files import write_json
+from tools.demo.multineck_report import FEATURES, PICTURES, comparison, write_report
+from tools.demo.stages import LAST, Stages, demo_parser, run_demo, small_options
 
 CONFIGS = {
     name: f"config/demo_multineck/{file}.py"
@@ -79,4 +84,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_demo(main, parser(), "make demo-multineck")
+    run_demo(main, parser())

@@ -15,14 +15,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from errors import end_on_signals
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    end_on_signals()
+
 from command_line import Parser
-from distillation.multineck.centers import Centers, ClassSpread, class_spreads, fit_centers, save_centers
+from distillation.multineck.centers import Centers, ClassSpread, class_spreads, fit_centers, load_centers, save_centers
 from distillation.multineck.feature_files import read_features
 from engine import cli
-from engine.files import write_aside
 from engine.training.stages import centers_path
 from errors import InputError, say
-from files import check_output
+from files import check_output, write_aside
 
 MAPS_IN_A_ROW = 10
 
@@ -30,8 +34,12 @@ MAPS_IN_A_ROW = 10
 def main(args: argparse.Namespace) -> None:
     if len(args.features) > 1 and args.out:
         raise InputError("--out names one file: give one file of features")
-    if args.k < 1 or args.seed < 0:
-        raise InputError(f"--k {args.k} --seed {args.seed}: expected at least 1 centre, and a seed of 0 or more")
+    if args.k < 1 or not 0 <= args.seed < 2**32:
+        raise InputError(f"--k {args.k} --seed {args.seed}: expected at least 1 centre, and a seed from 0 to 2^32 - 1")
+    if args.plot and Path(args.plot).suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"{args.plot}: cannot be drawn as '{Path(args.plot).suffix}'; use .png or .pdf")
+    if args.out and Path(args.out).exists():
+        load_centers(args.out)  # nothing else is replaced
     for option in ("out", "plot"):
         if given := getattr(args, option):
             check_output(f"--{option}", given, args.features, folder=False)
@@ -78,11 +86,8 @@ def plot(path: Path, centers: Centers, spreads: Mapping[int, ClassSpread]) -> No
     maps, distances = figure.subfigures(2, 1, height_ratios=[1.35 * rows, 4])
     _plot_maps(maps, centers, rows)
     _plot_distances(distances, [centers.provenance.classes[label - 1] for label in spreads], list(spreads.values()))
-    try:
-        with write_aside(path) as aside:
-            figure.savefig(aside, format=path.suffix[1:], dpi=150)
-    except ValueError as error:
-        raise InputError(f"{path}: cannot be drawn as '{path.suffix}'; use .png or .pdf") from error
+    with write_aside(path) as aside:
+        figure.savefig(aside, format=path.suffix[1:], dpi=150)
 
 
 def _plot_maps(figure, centers: Centers, rows: int) -> None:

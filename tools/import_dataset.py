@@ -19,6 +19,11 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from errors import end_on_signals
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    end_on_signals()
+
 from annotations import Instance, total_text
 from command_line import Parser
 from dataset.images import max_pixels

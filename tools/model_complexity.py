@@ -20,6 +20,11 @@ from torch.utils.module_tracker import ModuleTracker
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from errors import end_on_signals
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    end_on_signals()
+
 from command_line import Parser
 from engine import cli
 from engine.config import load_config

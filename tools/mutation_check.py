@@ -34,6 +34,11 @@ except ModuleNotFoundError:  # Python 3.10, where pytest brings it
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from errors import end_on_signals
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    end_on_signals()
+
 from command_line import Parser
 from errors import InputError, exit_code
 

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -69,8 +70,13 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int = 
     # Spawned, not forked: OpenCV's and torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     chunk = max(1, min(32, len(jobs) // (4 * workers)))
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         yield from pool.map(work, jobs, chunksize=chunk)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    cv2.setNumThreads(1)
 
 
 @contextmanager

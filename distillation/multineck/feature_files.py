@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from distillation.multineck.provenance import Provenance
 from distillation.multineck.roi_features import DESCRIPTOR_SIZE
 from distillation.multineck.stage_files import DescriptorSet, read_descriptors, write_descriptors
+from files import write_aside
 
 KIND = "ROI features"
 _ROW = np.dtype([("descriptor", "<f4", DESCRIPTOR_SIZE), ("label", "<i4")])
@@ -66,9 +66,8 @@ class FeatureWriter:
             kept = Provenance.from_json(about.read_text("utf-8"), about)
             kept.match(self.provenance, about, remedy=f"remove {self.parts} to collect anew")
         else:
-            aside = about.with_suffix(".tmp")
-            aside.write_text(self.provenance.to_json(), "utf-8")
-            os.replace(aside, about)
+            with write_aside(about) as aside:
+                aside.write_text(self.provenance.to_json(), "utf-8")
 
     def add(self, image_index: int, descriptors: Tensor, labels: Tensor) -> None:
         """Appends the boxes of one image, descriptors (n, 49) and labels (n,); n may be 0.
@@ -82,8 +81,12 @@ class FeatureWriter:
         rows["descriptor"], rows["label"] = descriptors.cpu().numpy(), labels.cpu().numpy()
         self._count += len(rows)
         for file, content in ((self._rows, rows), (self._journal, np.array(self._count, _COUNT))):
-            file.write(content.tobytes())
-            file.flush()
+            try:
+                file.write(content.tobytes())
+                file.flush()
+            except OSError as error:  # a full disk
+                error.filename = file.name
+                raise
         self.resume_at += 1
 
     def close(self) -> None:

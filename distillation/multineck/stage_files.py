@@ -6,7 +6,6 @@ a JSON string.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from distillation.multineck.provenance import Provenance
 from distillation.multineck.roi_features import DESCRIPTOR_SIZE
 from errors import InputError
+from files import write_aside
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,21 +28,14 @@ class DescriptorSet:
 
 def write_descriptors(path: str | Path, kind: str, content: DescriptorSet) -> None:
     """Writes aside, then renames; arrays may be memory maps, which are not read as a whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            np.savez(
-                file,
-                kind=np.array(kind),
-                descriptors=content.descriptors,
-                labels=content.labels,
-                provenance=np.array(content.provenance.to_json()),
-            )
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with write_aside(path) as aside, aside.open("wb") as file:
+        np.savez(
+            file,
+            kind=np.array(kind),
+            descriptors=content.descriptors,
+            labels=content.labels,
+            provenance=np.array(content.provenance.to_json()),
+        )
 
 
 def read_descriptors(path: str | Path, kind: str) -> DescriptorSet:

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from distillation.multineck.provenance import file_sha256
 from engine.config import test_settings
-from engine.files import lock_folder, write_aside
+from engine.files import lock_folder
 from engine.inference.polygons import worker_count
 from engine.inference.score_key import score_key
 from engine.outputs import data_places
@@ -27,7 +27,7 @@ from engine.tasks.base import Task
 from engine.training.checkpoint import load_detector
 from errors import InputError, say
 from eval.files import write_json
-from files import check_output
+from files import check_output, write_aside
 from models.fuse import fuse_batch_norm
 
 SUFFIXES = (".pth.tar", ".pth", ".pt")
@@ -76,7 +76,7 @@ def evaluate_folder(
             known = " (already evaluated)" if reused else ""
             print(f"{task.headline} {_cell(row[task.headline])}{known}", flush=True)
     if not rows:
-        raise InputError(f"{folder}: none of {len(paths)} checkpoints loads; the last: {errors[-1]}")
+        raise InputError(f"{folder}: none of {len(paths)} checkpoints can be evaluated; the last: {errors[-1]}")
     return sorted(rows, key=lambda row: (row["epoch"] is None, row["epoch"], row["checkpoint"]))
 
 
@@ -98,9 +98,10 @@ def _evaluate(
         row = json.loads(kept.read_text())
         if row["key"] == key:
             return row, True
+    task = task_of(cfg)
+    task.check_result_path("--work-dir", work_dir / "results" / path.name, ())
     detector, about = load_detector(cfg.model, path)
     detector = fuse_batch_norm(detector).to(device)
-    task = task_of(cfg)
     workers = worker_count(cfg.data)
     results = task.predict(detector, dataset, settings, device, precision, images, workers, batch_size)
     summary = task.score(results, dataset, settings, work_dir / "results" / path.name)

@@ -12,13 +12,15 @@ import numpy as np
 from dataset import TextRecord, read_image
 from dataset.text.targets import Targets
 from dataset.text.transforms import MEAN, STD
-from engine.files import write_aside
 from errors import InputError
 from eval.coco import decode_mask
+from files import IMAGE_SUFFIXES, write_aside
 from post_processing import Detection
 
 GROUND_TRUTH, IGNORED, DETECTED = (0, 200, 0), (160, 160, 160), (230, 40, 40)  # RGB
 SHOWN = 0.3  # least score of a box that is drawn
+_JPEG_START = b"\xff\xd8"
+_MARK = b"\xff\xfe\x00\x12KKDnet's picture"  # a comment segment: its length, then its text
 LARGEST_KERNEL, SMALLEST_KERNEL = (255, 220, 0), (230, 40, 40)
 
 
@@ -111,8 +113,26 @@ def save_picture(path: Path, picture: np.ndarray) -> None:
         data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     except cv2.error as error:
         raise InputError(f"{path}: cannot encode a picture as '{path.suffix}'; use .jpg or .png") from error
+    raw = data.tobytes()
+    if raw.startswith(_JPEG_START):
+        raw = _JPEG_START + _MARK + raw[len(_JPEG_START) :]
     with write_aside(path) as aside:
-        aside.write_bytes(data.tobytes())
+        aside.write_bytes(raw)
+
+
+def check_pictures(field: str, folder: Path) -> None:
+    """Checks that a folder for pictures holds no others, such as the photographs that a data set was made of.
+
+    Raises:
+        InputError: names the first image in it, or below it, that `save_picture` has not written.
+    """
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            with path.open("rb") as file:
+                if not file.read(len(_JPEG_START) + len(_MARK)).endswith(_MARK):
+                    raise InputError(
+                        f"{field} {folder}: holds {path}, which is no picture of detections; name another folder"
+                    )
 
 
 def _outline(picture: np.ndarray, polygon: np.ndarray, colour: tuple[int, int, int], thickness: int) -> None:

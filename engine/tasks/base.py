@@ -145,11 +145,12 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def check_result_path(self, path: Path, data: Sequence[Path]) -> None:
+    def check_result_path(self, field: str, path: Path, data: Sequence[Path]) -> None:
         """Checks where `write` is going to write, before anything is predicted.
 
         Args:
-            data: what data are read from, which must not be overwritten.
+            field: what named the place, for messages.
+            data: places that data are read from, which must not be overwritten.
         """
 
     @abstractmethod

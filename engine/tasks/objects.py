@@ -35,6 +35,7 @@ from models import paste_masks
 
 logger = logging.getLogger(__name__)
 
+RESULTS = "results.json"  # where results are written to a folder
 _MASK_THRESHOLD = 0.5  # of the probability that a pixel belongs to an object
 
 
@@ -127,14 +128,16 @@ class DetectionTask(Task):
     ) -> Callable[..., dict[str, Any]]:
         return partial(to_original, label_map=label_map(detector, dataset), with_masks=settings.variant == "segm")
 
-    def check_result_path(self, path: Path, data: Sequence[Path]) -> None:
-        check_output("test_cfg.result_path", path, data, folder=path.suffix != ".json")
+    def check_result_path(self, field: str, path: Path, data: Sequence[Path]) -> None:
+        check_output(field, path, data, folder=path.suffix != ".json")
+        if path.suffix != ".json":
+            check_output(field, path / RESULTS, folder=False)
 
     def write(
         self, results: dict[int, Any], dataset: CocoDataset, settings: DetectionTestSettings, path: str | Path
     ) -> Path:
         path = Path(path)
-        path = path if path.suffix == ".json" else path / "results.json"
+        path = path if path.suffix == ".json" else path / RESULTS
         coco.write_results(path, results.items(), dataset.category_ids)
         return path
 

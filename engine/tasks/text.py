@@ -97,9 +97,9 @@ class TextTask(Task):
     ) -> Callable[..., list[Detection]]:
         return partial(inference.to_polygons, decode=inference.decoder(detector), settings=settings)
 
-    def check_result_path(self, path: Path, data: Sequence[Path]) -> None:
+    def check_result_path(self, field: str, path: Path, data: Sequence[Path]) -> None:
         is_zip = path.suffix == ".zip"
-        check_output("test_cfg.result_path", path, data, folder=not is_zip)
+        check_output(field, path, data, folder=not is_zip)
         (check_zip if is_zip else check_folder)(path)
 
     def count(self, results: dict[str, list[Detection]]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ from engine.settings import TrainSettings
 from engine.training.checkpoint import save_checkpoint
 from engine.training.module import TrainingModule
 from errors import restore_signals
+
+logger = logging.getLogger(__name__)
 
 RESUME_FILE = "resume.ckpt"
 
@@ -88,12 +91,18 @@ class Checkpoints(Callback):
         self.validation = validation
         self.headline = headline
         self.best = -1.0
+        config = self.identity["config"]
+        self.measured = [config["data"].get("root"), config["data"].get("test"), config.get("test_cfg")]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best}
+        return {"best": self.best, "measured": self.measured}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best = state["best"]
+        """Takes up the best score; not one that was measured on something else, or in another way."""
+        if state.get("measured", self.measured) == self.measured:
+            self.best = state["best"]
+        elif state["best"] >= 0:
+            logger.warning("scores are measured differently from here on: the next one is the best so far")
 
     def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["run"] = self.identity | {"epochs": trainer.current_epoch + 1}
@@ -192,8 +201,7 @@ class RunClock:
         if step == self.first:
             return "?"
         left = trainer.max_epochs * self.module.steps_per_epoch - step
-        if trainer.max_steps >= 0:
-            left = min(left, trainer.max_steps - trainer.global_step)
+        left = min(left, self.module.steps_left)
         return str(timedelta(seconds=round((time.monotonic() - self.start) / (step - self.first) * left)))
 
 

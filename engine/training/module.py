@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import lightning as L
@@ -30,15 +31,19 @@ class TrainingModule(L.LightningModule):
         learner: what turns a batch into losses.
         settings: the train_cfg section.
         steps_per_epoch: optimiser steps in one epoch, or part of one, of this process.
+        max_steps: optimiser steps after which to stop, those before a resumption not counted; -1 for no limit. (The
+            training library has such an option, which counts them, and with which it does not count epochs.)
     """
 
-    def __init__(self, learner: Learner, settings: TrainSettings, steps_per_epoch: int) -> None:
+    def __init__(self, learner: Learner, settings: TrainSettings, steps_per_epoch: int, max_steps: int = -1) -> None:
         super().__init__()
         self.learner = learner.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU
         self.settings = settings
         self.steps_per_epoch = steps_per_epoch
         self.batches_done = 0  # of the present epoch
         self.last_batch: Any = None
+        self.max_steps = max_steps
+        self._first_step = 0
 
     @property
     def step(self) -> int:
@@ -46,11 +51,17 @@ class TrainingModule(L.LightningModule):
         return self.current_epoch * self.steps_per_epoch + self.batches_done // self.settings.grad_accumulation
 
     @property
+    def steps_left(self) -> float:
+        """Optimiser steps until `max_steps`."""
+        return math.inf if self.max_steps < 0 else self.max_steps - (self.trainer.global_step - self._first_step)
+
+    @property
     def epoch_is_done(self) -> bool:
         """Whether the present epoch is whole; --max-steps can end a run within one."""
         return self.batches_done >= self.trainer.num_training_batches
 
     def on_train_start(self) -> None:
+        self._first_step = self.trainer.global_step
         for group in self.optimizers().param_groups:  # a file to resume from brings those it was written with
             group |= self._options()
 
@@ -81,6 +92,8 @@ class TrainingModule(L.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.batches_done = batch_idx + 1
+        if self.steps_left <= 0:
+            self.trainer.should_stop = True
 
     def _group_weight(self, batch_idx: int) -> float:
         """The training library divides by grad_accumulation; the last group of an epoch may be smaller."""

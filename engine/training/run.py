@@ -40,6 +40,8 @@ from models.weights import load_matching, read_checkpoint, state_dict_of
 
 logger = logging.getLogger(__name__)
 
+RESULTS = "val_results"  # of a run, in its folder
+
 
 def build_learner(cfg: Config, dataset: Dataset | None = None) -> Learner:
     """The learner of a config: supervised, or the distiller with its teachers' weights loaded.
@@ -106,11 +108,13 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
     learner = build_learner(cfg, data.dataset)
     if teacher_precision:
         learner.teacher_dtype = DTYPES[teacher_precision]
-    module = TrainingModule(learner, settings, steps)
+    module = TrainingModule(learner, settings, steps, args.max_steps)
     classes = getattr(data.dataset, "classes", ())
     run = identity(cfg, learner, len(data.dataset), args.devices, classes)
     validation = Validation(_measure(cfg, learner.student, args.precision, folder), settings.val_interval, task.scores)
     check_output("--work-dir", folder, data_places(cfg.data, data.dataset))
+    if validation.measure is not None:
+        task.check_result_path("--work-dir", folder / RESULTS, ())
     checkpoints = Checkpoints(folder, run, settings, validation, task.headline)
     with lock_folder(folder) if rank_zero_only.rank == 0 else nullcontext():
         resume = None
@@ -126,7 +130,6 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
             strategy="ddp" if args.devices > 1 else "auto",
             precision=PRECISIONS[args.precision],
             max_epochs=settings.epoch * settings.parts,
-            max_steps=args.max_steps,
             gradient_clip_val=settings.clip_grad,
             accumulate_grad_batches=settings.grad_accumulation,
             logger=[csv_log, TensorBoardLogger(folder, name="logs", version=csv_log.version)],
@@ -178,7 +181,7 @@ def _measure(cfg: Config, student: torch.nn.Module, precision: str, folder: Path
         results = {key: value for part in parts for key, value in part.items()}
         if trainer.is_global_zero and not task.count(results):
             print(task.highest(detector, dataset, settings, trainer.strategy.root_device, precision))
-        summary = task.score(results, dataset, settings, folder / "val_results") if trainer.is_global_zero else None
+        summary = task.score(results, dataset, settings, folder / RESULTS) if trainer.is_global_zero else None
         return trainer.strategy.broadcast(summary)
 
     return measure

@@ -31,12 +31,13 @@ from models.weights import load_strict
 logger = logging.getLogger(__name__)
 
 
-def provenance(cfg: Config, teacher: Teacher, dataset: CocoDataset) -> Provenance:
+def provenance(cfg: Config, teacher: Teacher, dataset: CocoDataset, precision: str = "32") -> Provenance:
     """What the descriptors of a teacher's boxes are made from.
 
     Args:
         cfg: of the distillation.
         dataset: its training split.
+        precision: that the teacher runs in.
     """
     return Provenance(
         teacher=teacher.checkpoint,
@@ -46,7 +47,7 @@ def provenance(cfg: Config, teacher: Teacher, dataset: CocoDataset) -> Provenanc
         annotation_sha256=file_sha256(dataset.ground_truth),
         images=len(dataset),
         images_sha256=files_sha256(map(dataset.image_path, range(len(dataset)))),
-        settings={**_sides(dataset), "top_channels": _top_channels(cfg)},
+        settings={**_sides(dataset), "top_channels": _top_channels(cfg), "precision": precision},
     )
 
 
@@ -83,7 +84,7 @@ def collect(
     network = teacher.network.eval().to(device, memory_format=torch.channels_last)
     resized = copy.copy(dataset)
     resized.transform = DetectionTestTransform(**_sides(dataset))
-    with FeatureWriter(path, provenance(cfg, teacher, dataset)) as writer:
+    with FeatureWriter(path, provenance(cfg, teacher, dataset, precision)) as writer:
         if writer.resume_at:
             logger.info("%s: %d of %d images are there already", path, writer.resume_at, len(dataset))
         indices = range(writer.resume_at, len(dataset))[: most if most > 0 else None]
@@ -127,7 +128,8 @@ def centers_of(cfg: Config, teachers: Sequence[Teacher], dataset: CocoDataset) -
         if not Path(path).is_file():
             raise InputError(f"{path}: no class centres of teacher {teacher.number} there; {remedy}")
         centers = load_centers(path)
-        centers.provenance.match(provenance(cfg, teacher, dataset), path, remedy)
+        precision = str(centers.provenance.settings.get("precision"))  # any will do
+        centers.provenance.match(provenance(cfg, teacher, dataset, precision), path, remedy)
         found.append(centers)
     return found
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch.nn import Linear, Module
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 
-from models.layers import require_finite
+from models.layers import require_finite, require_range
 from models.objects.fpn import Pyramid
 from models.objects.roi_align import PyramidRoIAlign
 from models.registry import MODELS
@@ -82,6 +84,8 @@ class FasterHeads(RoIHeads):
         box_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0),
         class_agnostic: bool = False,
     ) -> None:
+        require_range("model.heads", 1, math.inf, representation=representation, detections=detections, samples=samples)
+        require_range("model.heads", 0, 1, score_thresh=score_thresh, nms_thresh=nms_thresh, positive_iou=positive_iou)
         super().__init__(
             PyramidRoIAlign(7),
             TwoMLPHead(in_channels * 7 * 7, representation),

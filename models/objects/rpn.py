@@ -11,7 +11,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
 
 from errors import InputError
-from models.layers import require_finite
+from models.layers import require_finite, require_range
 from models.objects.fpn import STRIDES, Pyramid
 from models.registry import MODELS
 
@@ -64,6 +64,12 @@ class RPN(RegionProposalNetwork):
                 f"rpn.sizes={tuple(sizes)}, rpn.ratios={tuple(ratios)}: expected five anchor sizes, for P2..P6, and at "
                 "least one ratio, all above 0"
             )
+        counts = dict(
+            pre_nms_train=pre_nms_train, pre_nms_test=pre_nms_test, post_nms_train=post_nms_train,
+            post_nms_test=post_nms_test,
+        )  # fmt: skip
+        require_range("model.rpn", 1, math.inf, **counts)
+        require_range("model.rpn", 0, 1, nms_thresh=nms_thresh)
         super().__init__(
             PyramidAnchors(tuple((size,) for size in sizes), (tuple(ratios),) * len(sizes)),
             RPNHead(in_channels, len(ratios)),

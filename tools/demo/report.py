@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from engine.files import write_aside
+from files import write_aside
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }

@@ -84,12 +84,8 @@ def demo_parser(description: str, out: str) -> Parser:
     return parser
 
 
-def run_demo(main: Callable[[argparse.Namespace], None], parser: Parser, command: str) -> None:
-    """Runs a demo as a program; a mistake becomes one line, and an interrupted one says how to go on."""
+def run_demo(main: Callable[[argparse.Namespace], None], parser: Parser) -> None:
+    """Runs a demo as a program; a mistake becomes one line."""
     args = parser.parse_args()
     args.out = args.out or Path(args.folder + "-small" * args.small)
-    try:
-        sys.exit(exit_code(lambda: main(args)))
-    except KeyboardInterrupt:
-        print(f"interrupted; `{command}` goes on from here", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(exit_code(lambda: main(args)))
