@@ -66,7 +66,8 @@ class TrainSettings:
             ("warmup", 0, _MOST),
         ):
             if not least <= getattr(self, key) <= most:
-                raise InputError(f"train_cfg.{key}={getattr(self, key)}: expected {least} to {most}")
+                wanted = f"{least} or more" if getattr(self, key) < least else f"{most} at most"
+                raise InputError(f"train_cfg.{key}={getattr(self, key)}: expected {wanted}")
         if not 0 < self.lr < math.inf:
             raise InputError(f"train_cfg.lr={self.lr}: expected a number above 0")
         if not 0 <= self.momentum < 1:

@@ -21,6 +21,7 @@ from dataset.objects.transforms import DetectionTestTransform, DetectionTrainTra
 from errors import InputError
 
 CLIPPED = "boxes that reach out of their image by a pixel or more clipped"
+APART = "objects whose mask lies beside their box left out"
 EMPTY = "boxes without area inside their image left out"
 THIN = "boxes thinner than a hundredth of a pixel, once resized, left out"
 MISSING = "missing images left out"
@@ -68,6 +69,8 @@ class CocoDataset(ImageDataset):
         source = f"COCO {self.ground_truth.name}"
         issues = DataIssues(source)
         self._boxes, kept = _usable_boxes(self._annotations, transform, issues)
+        if with_masks:
+            kept = _with_mask(self._annotations, self._boxes, kept, issues)
         of_image = self._annotations.image_index[kept]
         counts = np.bincount(of_image, minlength=len(self._annotations.image_ids))
         self._by_image, self._first = kept[np.argsort(of_image, kind="stable")], np.cumsum([0, *counts])
@@ -158,6 +161,22 @@ def _usable_boxes(
         for i in np.flatnonzero(met & learnt):
             issues.add(kind, annotations.where(i))
     return boxes, np.flatnonzero(has_area & visible & learnt)
+
+
+def _with_mask(annotations: CocoAnnotations, boxes: np.ndarray, kept: np.ndarray, issues: DataIssues) -> np.ndarray:
+    """Of `kept`, the objects whose mask reaches their box; of run lengths nothing is known before they are read."""
+
+    def reaches(row: int) -> bool:
+        mask = annotations.segmentations[row]
+        if not isinstance(mask, list):
+            return True
+        points = np.concatenate([np.asarray(ring, float) for ring in mask]).reshape(-1, 2)
+        return bool((points.min(0) < boxes[row, 2:]).all() and (points.max(0) > boxes[row, :2]).all())
+
+    inside = np.array([reaches(row) for row in kept], bool)
+    for row in kept[~inside]:
+        issues.add(APART, annotations.where(row))
+    return kept[inside]
 
 
 def _present(annotations: CocoAnnotations, folder: Path, training: bool, issues: DataIssues) -> np.ndarray:

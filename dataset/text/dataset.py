@@ -40,22 +40,25 @@ class TextDataset(ImageDataset):
         super().__init__(transform, seed, issues, parser.issues.counts)
 
     def require_text(self) -> None:
-        """Checks that there is text to learn, by all labels, and by the sizes of some of the images.
+        """Checks that there is text to learn, by all labels and by the sizes of some of the images; or to find.
 
         Raises:
             InputError: all instances are ignored, left out or outside their images; it says how many, and why.
         """
         instances, ignored = self.instance_counts()
         if instances > ignored:
-            self._require_text_inside()
+            if self.transform.training:
+                self._require_text_inside()
             return
         why = [f"{count} {kind}" for kind, count in self.found.items()]
         if ignored:
             labels = ", ".join(map(repr, getattr(self.parser, "ignore_labels", ())))
             why.insert(0, f"all {ignored} instances are ignored" + (f" (ignore_labels: {labels})" if labels else ""))
         reason = "; ".join(why) or f"{len(self)} images without text"
-        remedy = "correct the labels" + (", or set data.train.ignore_labels" if ignored and labels else "")
-        raise InputError(f"{self.issues.source}, {self.parser.root}: has no text to learn: {reason}; {remedy}")
+        purpose = "learn" if self.transform.training else "find"
+        by_option = self.transform.training and ignored and labels
+        remedy = "correct the labels" + (", or set data.train.ignore_labels" if by_option else "")
+        raise InputError(f"{self.issues.source}, {self.parser.root}: has no text to {purpose}: {reason}; {remedy}")
 
     def _require_text_inside(self) -> None:
         sizes = self.some_sizes()

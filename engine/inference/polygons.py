@@ -28,6 +28,7 @@ def test_set(data: Mapping[str, Any], settings: TestSettings) -> TextDataset:
     if data.get("test") is None:
         raise InputError("data.test is missing: this config only trains; use one with a test split, or give data.test")
     dataset = build_dataset(data["test"], data["root"], training=False)
+    dataset.require_text()
     eval.PROTOCOLS[settings.protocol].read_ground_truth(dataset.parser.ground_truth)
     return dataset
 

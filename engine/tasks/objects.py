@@ -101,7 +101,13 @@ class DetectionTask(Task):
     def test_set(self, data: Mapping[str, Any], settings: DetectionTestSettings) -> CocoDataset:
         if data.get("test") is None:
             raise InputError("data.test is missing: this config only trains; use one with a test split")
-        return build_detection_dataset(data["test"], data["root"], training=False)
+        dataset = build_detection_dataset(data["test"], data["root"], training=False)
+        instances, ignored = dataset.instance_counts()
+        if instances == ignored:
+            raise InputError(
+                f"{dataset.ground_truth}: has no box to find: nothing can be scored; give another file"
+            )
+        return dataset
 
     def check_labels(self, detector: nn.Module, dataset: CocoDataset) -> None:
         label_map(detector, dataset)

@@ -181,3 +181,18 @@ def test_a_data_worker_that_is_killed_ends_the_run_with_one_line(start):
     assert process.returncode == 2
     assert "smaller images or batches" in error_line(errors) and "--shm-size" in error_line(errors)
     wait_until(lambda: not members(process.pid))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_tools_end_on_signals_with_one_line(tmp_path, number, code):
+    make = ["tools/make_synthetic.py", tmp_path / "set", "--train", "5000", "--size", "640x640", "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, *map(str, make)], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    wait_until(lambda: len(list(tmp_path.glob(".set.partial-*/train/text_image/*"))) > 2)
+    os.killpg(process.pid, number)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (code, "interrupted\n")
+    wait_until(lambda: not members(process.pid))
+    assert not list(tmp_path.iterdir())

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from conftest import run_script
+from stage_configs import SHAPES, write_configs
 
+from dataset.synthetic.shape_set import write_coco
 from engine.config import load_config
 from engine.files import lock_folder
 from engine.inference import batch_eval, score_key
@@ -205,3 +209,58 @@ def test_two_batch_evals_do_not_share_a_folder(configs, checkpoint, tmp_path, mo
         output = run_script(*command, code=2)
     assert f"error: {tmp_path}: another program works there; wait for its end, or name another folder" in output
     run_script(*command)
+
+
+# --- what is in the way shows before the work
+
+
+def test_a_run_whose_results_folder_is_not_its_own_ends_before_it_trains(configs, tmp_path):
+    (tmp_path / "val_results").mkdir()
+    (tmp_path / "val_results" / "notes.md").touch()
+    train = ["train.py", configs["student"], "--device", "cpu", "--work-dir", tmp_path, "--resume"]
+    assert "val_results: holds notes.md" in run_script(*train, code=2)
+    assert not list(tmp_path.glob("checkpoint_*"))
+
+
+def test_results_of_an_evaluation_that_cannot_be_written_are_found_first(configs, checkpoint, tmp_path, monkeypatch):
+    from engine.tasks.text import TextTask
+
+    monkeypatch.setattr(TextTask, "predict", lambda *_, **__: pytest.fail("it was predicted first"))
+    (tmp_path / "results.json").mkdir()
+    test = ["test.py", configs["student"], checkpoint, "--work-dir", tmp_path]
+    assert f"{tmp_path / 'results.json'} is a folder" in run_script(*test, code=2)
+    folder = tmp_path / "results" / checkpoint.name
+    folder.mkdir(parents=True)
+    (folder / "notes.md").touch()
+    command = ["batch_eval.py", configs["student"], checkpoint.parent, "--work-dir", tmp_path]
+    assert "holds notes.md" in run_script(*command, code=2)
+
+
+def test_pictures_do_not_replace_photographs(configs, checkpoint, data, tmp_path):
+    """Which need not be those of the data set: it may hold copies of them."""
+    photographs = Path(shutil.copytree(data / "test" / "text_image", tmp_path / "photographs"))
+    before = contents(photographs)
+    test = ["test.py", configs["student"], checkpoint, "--work-dir", tmp_path / "tested", "--vis"]
+    assert "is no picture of detections" in run_script(*test, photographs, code=2)
+    assert contents(photographs) == before
+    for _ in range(2):  # its own are replaced
+        run_script(*test, tmp_path / "pictures")
+    assert all(cv2.imread(str(path)) is not None for path in (tmp_path / "pictures").iterdir())
+
+
+@pytest.mark.parametrize("field", ["annotations", "images"])
+def test_training_data_outside_the_root_are_known(tmp_path, field):
+    write_coco(tmp_path / "shapes", train=2, val=2, size=(64, 64), seed=0)
+    config = write_configs(tmp_path, {**SHAPES, "root": str(tmp_path / "shapes")})["faster"]
+    cfg = load_config(config)
+    checkpoint = tmp_path / "checkpoint_last.pth.tar"
+    names = [c["name"] for c in json.loads((tmp_path / "shapes" / SHAPES["train"][0]).read_text())["categories"]]
+    save_checkpoint(checkpoint, new_detector(cfg.model).state_dict(), cfg.to_dict(), 1, {}, names)
+    if field == "annotations":
+        elsewhere = Path(shutil.copy(tmp_path / "shapes" / SHAPES["train"][0], tmp_path / "mine.json"))
+        options = ["--cfg-options", f"test_cfg.result_path={elsewhere}"]
+    else:
+        elsewhere = Path(shutil.copytree(tmp_path / "shapes" / SHAPES["train"][1], tmp_path / "mine"))
+        options = ["--vis", elsewhere, "--cfg-options"]
+    output = run_script("test.py", config, checkpoint, *options, f"data.train.{field}={elsewhere}", code=2)
+    assert f"{elsewhere}, which is read and would be lost" in output

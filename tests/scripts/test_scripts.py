@@ -98,7 +98,7 @@ def test_batch_eval_skips_what_is_broken_and_reuses_what_is_known(configs, stude
 
 def test_a_folder_of_broken_checkpoints_is_an_error(configs, tmp_path):
     (tmp_path / "a.pth").write_bytes(b"")
-    assert "none of 1 checkpoints loads" in run_script("batch_eval.py", configs["student"], tmp_path, code=2)
+    assert "none of 1 checkpoints can be evaluated" in run_script("batch_eval.py", configs["student"], tmp_path, code=2)
 
 
 def test_two_processes_train_and_distil(configs, teacher, work):

@@ -115,3 +115,15 @@ def test_damaged_run_lengths(tmp_path, counts):
     write(tmp_path, content(annotations=[box(1, 7, [0, 0, 9, 9], segmentation=mask)]))
     with pytest.raises(InputError, match=r"gt\.json, annotations\[0\]: segmentation\.counts counts"):
         dataset_of(tmp_path, with_masks=True)[0]
+
+
+def test_masks_that_lie_beside_their_boxes_are_left_out(tmp_path, caplog):
+    beside = [[900, 900, 950, 900, 950, 950]]
+    fractions = [[0.1, 0.1, 0.4, 0.1, 0.4, 0.4]]
+    objects = [box(1, 7, [10, 10, 20, 20]), box(2, 7, [10, 10, 20, 20]), box(3, 7, [10, 10, 20, 20])]
+    for entry, polygons in zip(objects, ([[10, 10, 30, 10, 30, 30]], beside, fractions)):
+        entry["segmentation"] = polygons
+    dataset = dataset_of(write(tmp_path / "some", content(annotations=objects)), with_masks=True)
+    assert len(dataset.record(0).boxes) == 1 and "2 objects whose mask lies beside their box left out" in caplog.text
+    with pytest.raises(InputError, match=r"no box to train on; 2 objects whose mask lies beside their box left out"):
+        dataset_of(write(tmp_path / "all", content(annotations=objects[1:])), with_masks=True)

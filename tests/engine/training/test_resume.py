@@ -1,5 +1,6 @@
 """A run that was interrupted, however it was, ends with the weights of the uninterrupted run, bit for bit."""
 
+import csv
 import random
 import shutil
 import signal
@@ -160,3 +161,32 @@ def test_what_was_trained_survives_a_measurement_that_fails(configs, ctw_root, t
     first = read_checkpoint(tmp_path / "whole" / "checkpoint_1ep.pth.tar")
     assert first["metrics"]["hmean"] >= 0
     assert all(torch.equal(first["state_dict"][key], value) for key, value in saved["state_dict"].items())
+
+
+@pytest.mark.parametrize(("steps", "epoch", "whole"), [(2, 2, False), (3, 3, True), (4, 3, False), (100, 4, True)])
+def test_max_steps_of_a_resumed_run_are_its_own(configs, tmp_path, steps, epoch, whole):
+    """Two epochs of three steps are done, of four."""
+    command = ["train.py", configs["student"], "--device", "cpu", "--work-dir", tmp_path]
+    run_script(*command, "--cfg-options", "train_cfg.epoch=2")
+    run_script(*command, "--resume", "--max-steps", steps, "--cfg-options", "train_cfg.epoch=4")
+    assert read_checkpoint(tmp_path / "checkpoint_last.pth.tar")["epoch"] == epoch
+    state = read_checkpoint(tmp_path / "resume.ckpt")
+    assert state["run"]["epochs"] == epoch and state["global_step"] == 3 * epoch
+    with open(max(tmp_path.glob("logs/*/metrics.csv"), key=lambda path: path.stat().st_mtime)) as file:
+        logged = [int(row["step"]) for row in csv.DictReader(file)]
+    assert not whole or max(logged) < 3 * epoch
+
+
+def test_the_best_score_is_of_the_test_set_at_hand(configs, tmp_path):
+    command = ["train.py", configs["student"], "--device", "cpu", "--work-dir", tmp_path, "--cfg-options"]
+    run_script(*command, "train_cfg.epoch=1")
+    state = read_checkpoint(tmp_path / "resume.ckpt")
+    [own] = [value for value in state["callbacks"].values() if "best" in value]
+    own["best"] = 0.9
+    torch.save(state, tmp_path / "resume.ckpt")
+    resumed = [*command[:-1], "--resume", "--cfg-options"]
+    run_script(*resumed, "train_cfg.epoch=2")
+    assert read_checkpoint(tmp_path / "checkpoint_best.pth.tar")["epoch"] == 1
+    output = run_script(*resumed, "train_cfg.epoch=3", "test_cfg.min_score=0.5")
+    assert "the next one is the best so far" in output
+    assert read_checkpoint(tmp_path / "checkpoint_best.pth.tar")["epoch"] == 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 import pytest
+from coco_files import TEST, content, write
 from coco_files import TRAIN as COCO
-from coco_files import write
 from icdar_files import QUAD, layout
 from icdar_files import TRAIN as TEXT
 
@@ -31,3 +31,16 @@ def test_batch_normalisation_of_one_pixel_is_refused(tmp_path, images, batch_siz
     with pytest.raises(InputError, match=r"data\.train\.img_size=32 with one image a batch"):
         DataModule(TASKS["text"], small, seed=0, parts=1, world_size=processes)
     DataModule(TASKS["text"], {**small, "train": TEXT}, seed=0, parts=1, world_size=processes)
+
+
+def test_a_test_set_with_nothing_to_find_is_refused(tmp_path):
+    settings = TASKS["text"].settings(protocol="icdar2015", bbox_type="rect")
+    for name, lines, reason in [("none", "", "1 images without"), ("ignored", f"{QUAD},###", "all 1 instances are")]:
+        root = layout(tmp_path / name, {"img_1": f"{QUAD},a"})
+        layout(tmp_path / name, {"img_1": lines}, part="test")
+        data = {"root": str(root), "test": {"type": "ICDAR2015", "split": "test", "short_size": 64}}
+        with pytest.raises(InputError, match=rf"has no text to find: {reason}"):
+            TASKS["text"].test_set(data, settings)
+    data = {"root": str(write(tmp_path / "objects", content(annotations=[]))), "test": TEST}
+    with pytest.raises(InputError, match="has no box to find"):
+        TASKS["detection"].test_set(data, TASKS["detection"].settings())

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from object_networks import SIZES, TARGETS, images_of, small_rcnn
 from torchvision.models.detection.image_list import ImageList
 
+from engine.training.checkpoint import new_detector
+from errors import InputError
 from models.objects.cascade import STAGE_BOX_WEIGHTS, CascadeHeads, refine
 from models.objects.fpn import LEVELS, STRIDES, TwinFPN
 from models.objects.rcnn import build_rcnn
@@ -239,3 +241,24 @@ def test_cascade_regresses_one_box_for_all_classes():
         logits, deltas = stage.box_predictor(torch.randn(2, 8))
         assert logits.shape == (2, 4) and stage.box_predictor.bbox_pred.out_features == 4
         assert torch.equal(deltas.reshape(2, 4, 4), deltas[:, None, :4].expand(2, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("part", "option", "value"),
+    [
+        *[
+            ("rpn", f"{when}_nms_{split}", value)
+            for when in ("pre", "post")
+            for split in ("train", "test")
+            for value in (0, -1)
+        ],
+        *[("heads", option, value) for option in ("samples", "detections", "representation") for value in (0, -5)],
+        *[("heads", option, value) for option in ("score_thresh", "nms_thresh") for value in (-0.1, 2.0)],
+        ("rpn", "nms_thresh", 1.5),
+    ],
+)
+def test_numbers_that_make_no_detector_are_refused_by_name(part, option, value):
+    model = small_rcnn()
+    model[part] = {**model[part], option: value}
+    with pytest.raises(InputError, match=rf"model\.{part}\.{option}={value}: expected "):
+        new_detector(model)
