@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -57,6 +58,15 @@ def check_values(path: str, part: Mapping[str, Any], kind: Callable) -> None:
         if not given & set(expected):
             what = " or ".join("None" if t is NoneType else t.__name__ for t in expected)
             raise InputError(f"{path}.{name}={part[name]!r}: expected {what}")
+        if type(part[name]) in (int, float):
+            _check_number(f"{path}.{name}", part[name])
+
+
+def _check_number(key: str, value: float) -> None:
+    """Refuses infinities and NaN, and weights of losses that would reward what they should punish."""
+    if not math.isfinite(value) or (key.endswith("weight") and value < 0):
+        wanted = "0 or more" if key.endswith("weight") else "a finite number"
+        raise InputError(f"{key}={value!r}: expected {wanted}")
 
 
 def check_settings(section: str, cfg: Mapping[str, Any], kind: Callable) -> Any:

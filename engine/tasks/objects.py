@@ -104,9 +104,7 @@ class DetectionTask(Task):
         dataset = build_detection_dataset(data["test"], data["root"], training=False)
         instances, ignored = dataset.instance_counts()
         if instances == ignored:
-            raise InputError(
-                f"{dataset.ground_truth}: has no box to find: nothing can be scored; give another file"
-            )
+            raise InputError(f"{dataset.ground_truth}: has no box to find: nothing can be scored; give another file")
         return dataset
 
     def check_labels(self, detector: nn.Module, dataset: CocoDataset) -> None:

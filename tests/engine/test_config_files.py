@@ -115,3 +115,11 @@ def test_weights_for_a_timm_backbone_are_read_without_running_code_and_must_fit(
     np.save(tmp_path / "w.npy", np.zeros(3))
     with pytest.raises(InputError, match=r"w\.npy"):
         build_detector(timm_model(tmp_path / "w.npy"))
+
+
+@pytest.mark.parametrize("option", ["loss.text_weight=-1", "loss.kernel_weight=-0.5", "loss.text_weight=1e999"])
+def test_weights_of_losses_below_nothing_are_refused(option):
+    key = option.partition("=")[0]
+    with pytest.raises(InputError, match=rf"{key}=.*: expected 0 or more"):
+        load_config("config/kkd/r18_ctw.py", [option])
+    load_config("config/kkd/r18_ctw.py", [f"{key}=0"])
