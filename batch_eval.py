@@ -10,13 +10,14 @@ end_on_signals("interrupted; what is scored is kept")  # before the imports, whi
 from engine import cli
 from engine.config import load_config
 from engine.inference.batch_eval import evaluate_folder, write_summary
+from engine.precision import check_precision, resolve_device
 from engine.tasks import task_of
 
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
-    device = cli.resolve_device(args.device)
-    cli.check_precision(args.precision, device)
+    device = resolve_device(args.device)
+    check_precision(args.precision, device)
     cli.check_counts(args, device)
     folder = Path(args.folder or Path("work_dirs") / cli.run_name(args.config))
     work_dir = Path(args.work_dir or folder / "batch_eval")

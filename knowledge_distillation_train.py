@@ -8,6 +8,7 @@ end_on_signals("interrupted; go on with --resume")  # before the imports, which 
 
 from engine import cli
 from engine.config import load_config
+from engine.precision import PRECISIONS
 from engine.training.run import train
 
 # Options of the published script, and the config entries that they set.
@@ -39,6 +40,6 @@ if __name__ == "__main__":
     parser.add_argument("--exp_name", metavar="NAME", help="name of the run below work_dirs/")
     cli.training_options(parser)
     parser.add_argument(
-        "--teacher-precision", choices=list(cli.PRECISIONS), help="of the teachers alone (default: as --precision)"
+        "--teacher-precision", choices=list(PRECISIONS), help="of the teachers alone (default: as --precision)"
     )
     cli.run(main, parser)

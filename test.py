@@ -11,12 +11,14 @@ from rich.progress import track
 
 from engine import cli
 from engine.config import load_config, test_settings
-from engine.inference.polygons import worker_count
+from engine.inference import Predictor
+from engine.inference.parallel import worker_count
 from engine.inference.speed import measure_speed, speed_table
-from engine.inference.visualise import check_pictures
 from engine.outputs import data_places
+from engine.precision import check_precision, resolve_device
 from engine.tasks import task_of
 from engine.training.checkpoint import load_detector
+from engine.visualise import check_pictures
 from eval.files import write_json
 from files import check_output
 from models.fuse import fuse_batch_norm
@@ -26,8 +28,8 @@ SCORES = "results.json"
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
-    device = cli.resolve_device(args.device)
-    cli.check_precision(args.precision, device)
+    device = resolve_device(args.device)
+    check_precision(args.precision, device)
     cli.check_counts(args, device)
     task, settings = task_of(cfg), test_settings(cfg)
     folder = Path(args.work_dir or Path("work_dirs") / cli.run_name(args.config))
@@ -48,19 +50,19 @@ def main(args: argparse.Namespace) -> None:
         return track(items, f"testing on {device.type}", total)
 
     workers = worker_count(cfg.data)
-    options = dict(precision=args.precision, indices=range(count), workers=workers, batch_size=args.batch_size)
-    results = task.predict(detector, dataset, settings, device, **options, track=progress)
-    summary = task.score(results, dataset, settings, result_path)
+    predictor = Predictor(detector, settings, device, args.precision, args.batch_size, workers)
+    results = predictor.predict(dataset, range(count), progress)
+    summary = predictor.evaluate(dataset, results, result_path)
     say(task.table(summary))
     if not task.count(results):
-        print(task.highest(detector, dataset, settings, device, args.precision))
+        print(task.highest(predictor, dataset))
     for line in dataset.issues.summary():
         say(line)
     summary |= {"checkpoint": str(args.checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
     if args.report_speed:
         how = {"device": device.type, "precision": args.precision, "batch_size": args.batch_size, "workers": workers}
         print("speed: " + ", ".join(f"{name} {value}" for name, value in how.items()))
-        summary["speed"] = measure_speed(detector, dataset, settings, device, **options)
+        summary["speed"] = measure_speed(predictor, dataset, range(count))
         print(speed_table(summary["speed"]))
         summary["speed_settings"] = how
     write_json(folder / SCORES, summary)

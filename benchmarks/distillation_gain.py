@@ -36,7 +36,8 @@ from mmengine.config import Config
 from command_line import Parser
 
 from distillation.multineck.provenance import file_sha256  # isort: skip
-from engine.cli import PRECISIONS, fastest_precision, run_name  # isort: skip
+from engine.cli import run_name  # isort: skip
+from engine.precision import PRECISIONS, fastest_precision  # isort: skip
 from engine.config import load_config  # isort: skip
 from files import write_aside  # isort: skip
 from engine.tasks import TASKS, task_of  # isort: skip

@@ -33,8 +33,10 @@ from dataset.synthetic.text_set import write_dataset
 from engine import cli
 from engine.checks import parameters
 from engine.config import load_config, test_settings, train_settings
-from engine.inference.polygons import autocast, worker_count
+from engine.inference import Predictor
+from engine.inference.parallel import worker_count
 from engine.inference.speed import measure_speed
+from engine.precision import autocast, resolve_device
 from engine.tasks import TASKS, task_of
 from engine.training.checkpoint import load_detector, new_detector
 from engine.training.module import TrainingModule
@@ -133,7 +135,7 @@ class Network:
     """
 
     def __init__(self, config: str, checkpoint: str | None, root: Path, args: argparse.Namespace) -> None:
-        self.name, self.args, self.device = cli.run_name(config), args, cli.resolve_device(args.device)
+        self.name, self.args, self.device = cli.run_name(config), args, resolve_device(args.device)
         self.cfg = cfg = load_config(config)
         self.task = task_of(cfg)
         if self.task is not TASKS["text"]:
@@ -162,9 +164,9 @@ class Network:
         """What `test.py --report-speed` reports."""
         settings = replace(test_settings(self.cfg), protocol="ctw1500", variant=None)
         dataset = self.task.test_set(self.data, settings)
-        options = dict(indices=range(len(dataset)), workers=worker_count(self.cfg.data), batch_size=batch)
-        few, precision_name = min(20, len(dataset)), PRECISIONS[precision]
-        speed = measure_speed(self.fused, dataset, settings, self.device, precision_name, **options, images=few)
+        workers = worker_count(self.cfg.data)
+        predictor = Predictor(self.fused, settings, self.device, PRECISIONS[precision], batch, workers)
+        speed = measure_speed(predictor, dataset, range(len(dataset)), images=min(20, len(dataset)))
         return {"config": self.name, "precision": precision, "batch": batch, **speed}
 
     def _images(self, batch: int) -> Tensor:
@@ -212,7 +214,7 @@ def image_size(short_size: int) -> tuple[int, int]:
 
 
 def main(args: argparse.Namespace) -> None:
-    device = cli.resolve_device(args.device)
+    device = resolve_device(args.device)
     if args.short_size < MIN_SIDE or args.short_size % _STRIDE:
         raise InputError(f"--short-size {args.short_size}: expected a multiple of {_STRIDE}, {MIN_SIDE} or more")
     if args.checkpoint and len(args.checkpoint) != len(args.config):

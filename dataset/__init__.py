@@ -1,6 +1,6 @@
 """From files on disk to augmented samples and typed batches."""
 
-from dataset.images import UnreadableImage, read_image
+from dataset.images import UnreadableImage, normalise, read_image
 from dataset.objects.dataset import CocoDataset, build_detection_dataset
 from dataset.objects.records import DetectionBatch, DetectionRecord
 from dataset.objects.transforms import DetectionTestTransform, DetectionTrainTransform, collate_detection
@@ -9,7 +9,7 @@ from dataset.sampler import EpochSampler
 from dataset.text.dataset import TextDataset, build_dataset
 from dataset.text.records import TextBatch, TextRecord
 from dataset.text.samples import TestSample, TestTransform, TrainTransform, collate
-from dataset.text.transforms import normalise, resize_for_test
+from dataset.text.transforms import resize_for_test
 
 __all__ = [
     "PARSERS",

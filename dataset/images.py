@@ -17,6 +17,9 @@ from PIL import Image
 from errors import InputError
 from files import open_regular, read_bytes
 
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, RGB, of values 0 to 1
+_NORMALISED = ((np.arange(256)[None] / 255 - np.array(MEAN)[:, None]) / np.array(STD)[:, None]).astype(np.float32)
+
 # A marker is FF and a byte that is neither stuffing (00), a restart (D0 to D7) nor a fill byte (FF).
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -204,3 +207,11 @@ def _png_ends(data: bytes) -> bool:
             return True
         position += 12 + int.from_bytes(data[position : position + 4], "big")
     return False
+
+
+def normalise(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 RGB to (3, H, W) float32, less the ImageNet mean, over its standard deviation."""
+    out = np.empty((3, *image.shape[:2]), np.float32)
+    for channel, plane in enumerate(cv2.split(image)):
+        cv2.LUT(plane, _NORMALISED[channel], dst=out[channel])
+    return out

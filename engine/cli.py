@@ -13,9 +13,8 @@ from pathlib import Path
 import torch
 
 from command_line import Parser
+from engine.precision import PRECISIONS
 from errors import InputError, exit_code, printable
-
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 def parser(description: str, folder: str = "--work-dir", default: str = "work_dirs/CONFIG") -> Parser:
@@ -84,21 +83,6 @@ def run_name(config: str | Path) -> str:
     return "_".join(parts[start:])
 
 
-def resolve_device(name: str) -> torch.device:
-    """'auto', 'cpu' or 'cuda' to a device; InputError when there is no CUDA device to be had."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: PyTorch sees no CUDA device here; use --device cpu, or mend the driver")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def fastest_precision() -> str:
-    """'bf16' where this machine's device multiplies bfloat16 in hardware, else '32'."""
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "32"
-
-
 def check_counts(args: argparse.Namespace, device: torch.device) -> None:
     """InputError for numbers of devices, steps and images that make no run."""
     if args.max_steps < 1 and args.max_steps != -1:
@@ -111,9 +95,3 @@ def check_counts(args: argparse.Namespace, device: torch.device) -> None:
     if not 1 <= devices <= available:
         most = f"1 to {available}, the GPUs that PyTorch sees" if device.type == "cuda" else "1 or more processes"
         raise InputError(f"--devices {devices}: expected {most}")
-
-
-def check_precision(precision: str, device: torch.device, option: str = "--precision") -> None:
-    """float16 has no mixed precision on a CPU worth the name."""
-    if precision == "16" and device.type == "cpu":
-        raise InputError(f"{option} 16: float16 needs a GPU; use {option} bf16 on a CPU")

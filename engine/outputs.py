@@ -1,9 +1,9 @@
-"""What a command must not write into: the places that data sets are read from."""
+"""Places that a command must not write into, and results that outlive a failure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +40,12 @@ def _folders(dataset: Any) -> Iterator[Path]:
         yield path.parent
         if path.is_symlink():
             yield path.resolve().parent
+
+
+@contextmanager
+def kept(path: str | Path) -> Iterator[None]:
+    """Adds to an error of the scoring where the detections are, which took hours."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{error}; what was detected is kept in {path}") from error

@@ -10,10 +10,11 @@ import numpy as np
 import pyclipper
 from PIL import Image, ImageEnhance
 
+from dataset.images import MEAN, STD
 from dataset.text.records import TextRecord
 from dataset.text.samples import TrainSample
 from dataset.text.targets import Targets, text_map
-from dataset.text.transforms import MEAN, STD, draw_colour, draw_crop, draw_geometry, map_points
+from dataset.text.transforms import draw_colour, draw_crop, draw_geometry, map_points
 
 
 def plain_sample(record: TextRecord, rng: np.random.Generator, size: int, ratios: Sequence[float]) -> TrainSample:

@@ -29,8 +29,8 @@ from dataset.text.targets import Targets, make_targets
 from dataset.text.transforms import Geometry, map_points
 from engine import cli
 from engine.config import load_config, train_settings
-from engine.inference.visualise import denormalise, save_picture
 from engine.outputs import data_places
+from engine.visualise import denormalise, save_picture
 from errors import InputError, say
 from files import check_output
 from tools.support.contact_sheet import panel, sheet, tile

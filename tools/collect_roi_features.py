@@ -25,8 +25,9 @@ from distillation.multineck.feature_files import read_features
 from engine import cli
 from engine.config import load_config
 from engine.files import lock_file
-from engine.inference.polygons import worker_count
+from engine.inference.parallel import worker_count
 from engine.outputs import data_places
+from engine.precision import check_precision, resolve_device
 from engine.tasks import TASKS, task_of
 from engine.training.stages import collect, features_path, provenance
 from engine.training.teachers import load_teacher
@@ -38,8 +39,8 @@ EVERY = 15.0  # seconds between two lines of progress
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
-    device = cli.resolve_device(args.device)
-    cli.check_precision(args.precision, device)
+    device = resolve_device(args.device)
+    check_precision(args.precision, device)
     cli.check_counts(args, device)
     if "distiller" not in cfg or task_of(cfg) is not TASKS["detection"]:
         raise InputError(f"{args.config}: distils no object detector; use a config such as those of config/multineck")

@@ -19,7 +19,7 @@ if __name__ == "__main__":  # before the imports, which take seconds
     end_on_signals("interrupted; `make demo` goes on from here")
 
 from command_line import Parser
-from engine.cli import fastest_precision
+from engine.precision import fastest_precision
 from eval.files import write_json
 from tools.demo.stages import LAST, Stages, demo_parser, run_demo, small_options
 from tools.demo.text_report import write_report

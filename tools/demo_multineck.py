@@ -19,7 +19,7 @@ if __name__ == "__main__":  # before the imports, which take seconds
     end_on_signals("interrupted; `make demo-multineck` goes on from here")
 
 from command_line import Parser
-from engine.cli import fastest_precision
+from engine.precision import fastest_precision
 from engine.training.stages import centers_path, features_path
 from eval.files import write_json
 from tools.demo.multineck_report import FEATURES, PICTURES, comparison, write_report

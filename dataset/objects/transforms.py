@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch.nn.functional import pad
 
+from dataset.images import normalise
 from dataset.objects.records import DetectionBatch, DetectionRecord, DetectionSample
-from dataset.text.transforms import normalise
 from errors import InputError
 
 _STRIDE = 32

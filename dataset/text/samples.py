@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dataset.images import normalise
 from dataset.text.records import TextBatch, TextRecord
 from dataset.text.targets import Targets, make_targets, shrink_ratios, text_map
 from dataset.text.transforms import (
@@ -18,7 +19,6 @@ from dataset.text.transforms import (
     draw_geometry,
     jitter_colour,
     map_points,
-    normalise,
     resize_for_test,
     translate,
     warp,

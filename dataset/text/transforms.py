@@ -24,13 +24,11 @@ MAX_ASPECT = 16
 MAX_ANGLE = 10.0  # degrees
 TEXT_CROP_PROBABILITY = 5 / 8
 BRIGHTNESS, SATURATION = 32 / 255, 0.5
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, RGB, of values 0 to 1
 
 _STRIDE = 32
 _CROP_DRAWS = 10
 _BAND = 160  # rows
 _LUMA = np.array([0.299, 0.587, 0.114])
-_NORMALISED = ((np.arange(256)[None] / 255 - np.array(MEAN)[:, None]) / np.array(STD)[:, None]).astype(np.float32)
 
 
 def scaled_size(size: tuple[int, int], short_size: int, scale: float = 1.0, aspect: float = 1.0) -> tuple[int, int]:
@@ -178,14 +176,6 @@ def jitter_colour(image: np.ndarray, brightness: float, saturation: float) -> np
     """
     mix = saturation * np.eye(3) + (1 - saturation) * _LUMA  # every row: the grey value of a pixel
     return cv2.transform(cv2.convertScaleAbs(image, alpha=brightness), mix)
-
-
-def normalise(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB to (3, H, W) float32, less the ImageNet mean, over its standard deviation."""
-    out = np.empty((3, *image.shape[:2]), np.float32)
-    for channel, plane in enumerate(cv2.split(image)):
-        cv2.LUT(plane, _NORMALISED[channel], dst=out[channel])
-    return out
 
 
 def resize_for_test(image: np.ndarray, short_size: int) -> np.ndarray:

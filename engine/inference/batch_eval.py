@@ -19,7 +19,8 @@ from torch.utils.data import Dataset
 from distillation.multineck.provenance import file_sha256
 from engine.config import test_settings
 from engine.files import lock_folder
-from engine.inference.polygons import worker_count
+from engine.inference.parallel import worker_count
+from engine.inference.predictor import Predictor
 from engine.inference.score_key import score_key
 from engine.outputs import data_places
 from engine.tasks import task_of
@@ -102,9 +103,8 @@ def _evaluate(
     task.check_result_path("--work-dir", work_dir / "results" / path.name, ())
     detector, about = load_detector(cfg.model, path)
     detector = fuse_batch_norm(detector).to(device)
-    workers = worker_count(cfg.data)
-    results = task.predict(detector, dataset, settings, device, precision, images, workers, batch_size)
-    summary = task.score(results, dataset, settings, work_dir / "results" / path.name)
+    predictor = Predictor(detector, settings, device, precision, batch_size, worker_count(cfg.data))
+    summary = predictor.evaluate(dataset, predictor.predict(dataset, images), work_dir / "results" / path.name)
     number = re.search(r"(\d+)ep", path.name)
     epoch = about.get("epoch", int(number[1]) if number else None)
     row = {"checkpoint": path.name, "epoch": epoch, **{k: summary[k] for k in task.scores}, "key": key}

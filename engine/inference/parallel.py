@@ -7,7 +7,7 @@ import os
 import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
@@ -18,6 +18,12 @@ import cv2
 import torch
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def worker_count(data: Mapping[str, Any], processes: int = 1) -> int:
+    """`data.num_workers`, or the cores of this machine divided by the training processes, 8 at most."""
+    given = data.get("num_workers")
+    return min(8, (os.cpu_count() or 1) // processes) if given is None else given
 
 
 def ordered_map(

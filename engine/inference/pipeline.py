@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from engine.inference.polygons import autocast
+from engine.precision import autocast
+from engine.tasks.base import NetworkInput, NetworkOutput
 from errors import InputError
 
-if TYPE_CHECKING:
-    from engine.tasks.base import Task
-
+Network = Callable[[Tensor, list[tuple[int, int]]], list[dict[str, Tensor]]]  # images, sizes: see Task.network
 WAITING = 4  # batches of images that wait for others of their size
-
-
-class NetworkInput(NamedTuple):
-    """One image as the network takes it.
-
-    Attributes:
-        key: of the image in the results.
-        image: (3, H, W) float32, H and W multiples of 32.
-        size: (h, w), what of it is image and not padding.
-        original_size: (h0, w0) of the image file.
-    """
-
-    key: Hashable
-    image: Tensor
-    size: tuple[int, int]
-    original_size: tuple[int, int]
-
-
-class NetworkOutput(NamedTuple):
-    """What the network made of one image, on the host.
-
-    Attributes:
-        key, size, original_size: as in NetworkInput.
-        arrays: what Task.network gives, as float32 or integers.
-    """
-
-    key: Hashable
-    size: tuple[int, int]
-    original_size: tuple[int, int]
-    arrays: dict[str, np.ndarray]
 
 
 def same_size_batches(inputs: Iterable[NetworkInput], batch_size: int) -> Iterator[list[NetworkInput]]:
@@ -66,7 +34,7 @@ def same_size_batches(inputs: Iterable[NetworkInput], batch_size: int) -> Iterat
 
 
 def start(
-    task: Task, detector: nn.Module, inputs: Sequence[NetworkInput], device: torch.device, precision: str
+    network: Network, inputs: Sequence[NetworkInput], device: torch.device, precision: str
 ) -> Callable[[], list[NetworkOutput]]:
     """Runs a network on images of one size; the function returned waits for the outputs, one for each image.
 
@@ -79,7 +47,7 @@ def start(
     torch.stack(images, out=batch)
     with torch.inference_mode():
         with autocast(precision, device):
-            outputs = task.network(detector, batch.to(device, non_blocking=True), [item.size for item in inputs])
+            outputs = network(batch.to(device, non_blocking=True), [item.size for item in inputs])
         outputs = [{name: _to_host(value) for name, value in output.items()} for output in outputs]
     done = torch.cuda.current_stream(device).record_event(torch.cuda.Event(blocking=True)) if on_gpu else None
 
@@ -96,8 +64,7 @@ def start(
 
 
 def network_outputs(
-    task: Task,
-    detector: nn.Module,
+    network: Network,
     inputs: Iterable[NetworkInput],
     device: torch.device,
     precision: str,
@@ -110,7 +77,7 @@ def network_outputs(
     """
     fetch: Callable[[], list[NetworkOutput]] = list  # nothing yet
     for batch in same_size_batches(inputs, batch_size):
-        queued = start(task, detector, batch, device, precision)
+        queued = start(network, batch, device, precision)
         yield from fetch()
         fetch = queued
     yield from fetch()

@@ -12,45 +12,32 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import Dataset
 
-from engine.inference.pipeline import NetworkInput, NetworkOutput, same_size_batches, start
-from engine.tasks import TASKS
-from engine.tasks.base import finish_output
+from engine.inference.pipeline import same_size_batches, start
+from engine.inference.predictor import Predictor, finish_output
+from engine.tasks.base import NetworkInput, NetworkOutput
 
 STAGES = ("decode", "resize", "network", "post_processing", "write")
 
 
-def measure_speed(
-    detector: nn.Module,
-    dataset: Dataset,
-    settings: Any,
-    device: torch.device,
-    precision: str,
-    indices: Sequence[int],
-    workers: int = 0,
-    batch_size: int = 1,
-    images: int = 20,
-) -> dict[str, float]:
+def measure_speed(predictor: Predictor, dataset: Dataset, indices: Sequence[int], images: int = 20) -> dict[str, float]:
     """Milliseconds per image of each stage alone, and images per second of all together.
 
     Stages, one after the other in this process: `decode` (file to array), `resize` (and normalise), `network` (to
     the device and back), `post_processing` (network outputs to results), `write` (result files). Each is the median
     over `images` images (a batch, if that is more), taken again and again where there are fewer, after a pass over the
-    same images that is not counted. Images of one size share a batch as in Task.predict; its time is divided among
-    them.
+    same images that is not counted. Images of one size share a batch as in Predictor.predict; its time is divided
+    among them.
 
-    `images_per_second` is that of Task.predict and of writing its results, over all of `indices`, from the moment
+    `images_per_second` is that of Predictor.predict and of writing its results, over all of `indices`, from the moment
     when the processes have started and the first image is read. `images_per_second_in_turn` is what the stages would
     give if each waited for the one before.
 
     Args:
         indices: images of the data set, at least one.
-        workers, batch_size: as Task.predict takes them.
     """
-    task = TASKS[detector.task]
-    few = list(islice(cycle(indices), max(images, batch_size)))
+    few = list(islice(cycle(indices), max(images, predictor.batch_size)))
     begin = 0.0
 
     def clock(items: Iterable, total: int) -> Iterator:
@@ -60,11 +47,11 @@ def measure_speed(
             yield item
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / Path(settings.result_path).name
+        path = Path(folder) / Path(predictor.settings.result_path).name
         for _ in range(2):  # the first is the warm-up
-            times = _stage_times(detector, dataset, settings, device, precision, few, batch_size, path)
-        results = task.predict(detector, dataset, settings, device, precision, indices, workers, batch_size, clock)
-        task.write(results, dataset, settings, path)
+            times = _stage_times(predictor, dataset, few, path)
+        results = predictor.predict(dataset, indices, clock)
+        predictor.task.write(results, dataset, predictor.settings, path)
         elapsed = time.perf_counter() - begin
     medians = {stage: float(np.median(times[stage])) for stage in STAGES}
     return {
@@ -80,18 +67,9 @@ def speed_table(speed: Mapping[str, float]) -> str:
     return "\n".join([*stages, *(f"{name:<26}{speed[name]:9.2f}" for name in speed if name not in STAGES)])
 
 
-def _stage_times(
-    detector: nn.Module,
-    dataset: Dataset,
-    settings: Any,
-    device: torch.device,
-    precision: str,
-    indices: Sequence[int],
-    batch_size: int,
-    path: Path,
-) -> dict[str, list[float]]:
-    """Milliseconds of each stage, a value for each image: what Task.predict does, one after the other."""
-    task, times = TASKS[detector.task], defaultdict(list)
+def _stage_times(predictor: Predictor, dataset: Dataset, indices: Sequence[int], path: Path) -> dict[str, list[float]]:
+    """Milliseconds of each stage, a value for each image: what Predictor.predict does, one after the other."""
+    task, device, times = predictor.task, predictor.device, defaultdict(list)
 
     def timed(stage: str, images: int, function: Callable, *args: Any) -> Any:
         begin = time.perf_counter()
@@ -109,12 +87,12 @@ def _stage_times(
             yield timed("resize", 1, resize, *timed("decode", 1, dataset.read, index))
 
     def network(batch: list[NetworkInput]) -> list[NetworkOutput]:
-        return start(task, detector, batch, device, precision)()
+        return start(predictor.network, batch, device, predictor.precision)()
 
-    post_processing, results = task.post_processing(detector, dataset, settings), {}
-    for batch in same_size_batches(inputs(), batch_size):
+    post_processing, results = task.post_processing(predictor.detector, predictor.settings, dataset), {}
+    for batch in same_size_batches(inputs(), predictor.batch_size):
         for output in timed("network", len(batch), network, batch):
             key, results[key] = timed("post_processing", 1, finish_output, post_processing, output)
     for _ in indices:
-        timed("write", len(results), task.write, results, dataset, settings, path)
+        timed("write", len(results), task.write, results, dataset, predictor.settings, path)
     return times

@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from functools import partial
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-import torch
+import numpy as np
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset
 
 from distillation import Learner
-from engine.inference.parallel import ordered_map, start_worker
-from engine.inference.pipeline import NetworkInput, NetworkOutput, network_outputs
-
-Track = Callable[[Iterable, int], Iterable]  # wraps an iteration of known length, to show progress
 
 
-def silent(items: Iterable, total: int) -> Iterable:
-    """The Track that shows nothing."""
-    return items
+class NetworkInput(NamedTuple):
+    """One image as the network takes it.
+
+    Attributes:
+        key: of the image in the results.
+        image: (3, H, W) float32, H and W multiples of 32.
+        size: (h, w), what of it is image and not padding.
+        original_size: (h0, w0) of the image file.
+    """
+
+    key: Hashable
+    image: Tensor
+    size: tuple[int, int]
+    original_size: tuple[int, int]
+
+
+class NetworkOutput(NamedTuple):
+    """What the network made of one image, on the host.
+
+    Attributes:
+        key, size, original_size: as in NetworkInput.
+        arrays: what Task.network gives, as float32 or integers.
+    """
+
+    key: Hashable
+    size: tuple[int, int]
+    original_size: tuple[int, int]
+    arrays: dict[str, np.ndarray]
 
 
 class Task(ABC):
-    """Data, networks and measurement of a task. `results` below are whatever `predict` returns.
+    """Data, networks and measurement of a task. `results` below are what Predictor.predict returns.
 
     Attributes:
         scores: what a summary holds that is logged and listed.
@@ -76,52 +95,13 @@ class Task(ABC):
     def check_labels(self, detector: nn.Module, dataset: Dataset) -> None:
         """Whether what a network detects can be scored on a test set: InputError for other classes."""
 
-    def predict(
-        self,
-        detector: nn.Module,
-        dataset: Dataset,
-        settings: Any,
-        device: torch.device,
-        precision: str = "32",
-        indices: Sequence[int] | None = None,
-        workers: int = 0,
-        batch_size: int = 1,
-        track: Track = silent,
-    ) -> dict:
-        """Detects in the images of a test set: reading, network and post-processing at the same time.
+    @abstractmethod
+    def test_transform(self, split: Mapping[str, Any]) -> Callable[..., Any]:
+        """How an image is brought to the network, from `data.test` of a config; the defaults where that is empty."""
 
-        Args:
-            detector: in evaluation mode, on `device`.
-            dataset: from `test_set`.
-            indices: the images to take; all by default.
-            workers: processes that read and resize images, and as many that post-process; 0: all in this process.
-            batch_size: most images in a batch. Only images of one size share one, so that none is padded.
-            track: shows progress.
-
-        Returns:
-            One entry for each image, in the order of `indices`, so that results of several processes can be merged.
-        """
-        indices = range(len(dataset)) if indices is None else indices
-        loader = DataLoader(
-            Subset(dataset, indices),
-            batch_size=None,
-            num_workers=workers,
-            collate_fn=self.network_input,
-            worker_init_fn=start_worker,
-        )
-        results: dict = {}
-
-        def inputs() -> Iterator[NetworkInput]:
-            for item in track(loader, len(indices)):
-                results[item.key] = None  # its place: batches come in another order
-                yield item
-
-        outputs = network_outputs(self, detector, inputs(), device, precision, batch_size)
-        finish = partial(finish_output, self.post_processing(detector, dataset, settings))
-        backlog = 2 * (batch_size + workers)  # enough for a batch to wait while the next one is in the network
-        with closing(ordered_map(finish, outputs, workers, backlog)) as found:
-            results.update(found)
-        return results
+    @abstractmethod
+    def unlabelled(self, path: Path, key: int) -> Any:
+        """The record of an image that belongs to no data set."""
 
     @abstractmethod
     def network_input(self, sample: Any) -> NetworkInput:
@@ -137,8 +117,8 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def post_processing(self, detector: nn.Module, dataset: Dataset, settings: Any) -> Callable[..., Any]:
-        """What makes the result of an image, in pixels of its file: a function that can be pickled.
+    def post_processing(self, detector: nn.Module, settings: Any, dataset: Dataset) -> Callable[..., Any]:
+        """The function that makes the result of an image, in pixels of its file; it can be pickled.
 
         It is called with the outputs of `network` as arrays by their names, `size`, (h, w) of the network input, and
         `original_size`, (h0, w0) of the image file.
@@ -170,10 +150,8 @@ class Task(ABC):
         """The number of detections."""
 
     @abstractmethod
-    def highest(
-        self, detector: nn.Module, dataset: Dataset, settings: Any, device: torch.device, precision: str
-    ) -> str:
-        """One line for a network that has detected nothing at all: how far it was from doing so."""
+    def highest(self, predictor: Any, dataset: Dataset) -> str:
+        """One line for a Predictor that has detected nothing at all: how far it was from doing so."""
 
     @abstractmethod
     def table(self, summary: Mapping[str, Any]) -> str:
@@ -182,8 +160,3 @@ class Task(ABC):
     @abstractmethod
     def save_pictures(self, folder: Path, dataset: Dataset, indices: Sequence[int], results: dict) -> None:
         """Writes FOLDER/NAME.jpg with the detections drawn on each image."""
-
-
-def finish_output(post_processing: Callable[..., Any], output: NetworkOutput) -> tuple[Hashable, Any]:
-    """Key and result of an image."""
-    return output.key, post_processing(**output.arrays, size=output.size, original_size=output.original_size)

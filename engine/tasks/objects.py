@@ -21,13 +21,12 @@ from dataset import (
     collate_detection,
     read_image,
 )
-from dataset.objects.records import DetectionSample
+from dataset.objects.records import DetectionRecord, DetectionSample
 from distillation import SupervisedDetection
 from engine.checks import check_names, check_type, check_values, one_of, parameters
-from engine.inference.pipeline import NetworkInput
-from engine.inference.polygons import kept
-from engine.inference.visualise import draw_objects, save_picture
-from engine.tasks.base import Task
+from engine.outputs import kept
+from engine.tasks.base import NetworkInput, Task
+from engine.visualise import draw_objects, save_picture
 from errors import InputError
 from eval import coco
 from files import check_output
@@ -110,14 +109,11 @@ class DetectionTask(Task):
     def check_labels(self, detector: nn.Module, dataset: CocoDataset) -> None:
         label_map(detector, dataset)
 
-    def predict(self, detector: nn.Module, dataset: CocoDataset, *args: Any, **options: Any) -> dict[int, Any]:
-        """See Task.
+    def test_transform(self, split: Mapping[str, Any]) -> DetectionTestTransform:
+        return DetectionTestTransform(**{key: split[key] for key in parameters(DetectionTestTransform) & split.keys()})
 
-        Returns:
-            By image id what `to_original` gives.
-        """
-        self.check_labels(detector, dataset)
-        return super().predict(detector, dataset, *args, **options)
+    def unlabelled(self, path: Path, key: int) -> DetectionRecord:
+        return DetectionRecord(path, key, path.stem, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
 
     def network_input(self, sample: DetectionSample) -> NetworkInput:
         batch = collate_detection([sample])
@@ -128,9 +124,10 @@ class DetectionTask(Task):
         return detector(images, sizes).detections
 
     def post_processing(
-        self, detector: nn.Module, dataset: CocoDataset, settings: DetectionTestSettings
+        self, detector: nn.Module, settings: DetectionTestSettings, dataset: CocoDataset
     ) -> Callable[..., dict[str, Any]]:
-        return partial(to_original, label_map=label_map(detector, dataset), with_masks=settings.variant == "segm")
+        labels = label_map(detector, dataset) if hasattr(dataset, "classes") else None
+        return partial(to_original, label_map=labels, with_masks=settings.variant == "segm")
 
     def check_result_path(self, field: str, path: Path, data: Sequence[Path]) -> None:
         check_output(field, path, data, folder=path.suffix != ".json")
@@ -155,8 +152,8 @@ class DetectionTask(Task):
     def count(self, results: dict[int, Any]) -> int:
         return sum(len(found["boxes"]) for found in results.values())
 
-    def highest(self, detector: nn.Module, *args: Any) -> str:
-        return f"0 detections of at least {detector.roi_heads.score_thresh:g} (model.heads.score_thresh)"
+    def highest(self, predictor: Any, dataset: CocoDataset) -> str:
+        return f"0 detections of at least {predictor.detector.roi_heads.score_thresh:g} (model.heads.score_thresh)"
 
     def table(self, summary: Mapping[str, Any]) -> str:
         def cell(value: float | None) -> str:

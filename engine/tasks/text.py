@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,26 +10,37 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dataset import PARSERS, TestSample, TestTransform, TextDataset, TrainTransform, build_dataset, collate
+import eval
+from dataset import (
+    PARSERS,
+    TestSample,
+    TestTransform,
+    TextDataset,
+    TextRecord,
+    TrainTransform,
+    build_dataset,
+    collate,
+)  # fmt: skip
 from distillation import Supervised
 from engine.checks import check_names, check_type, check_typed, check_values, parameters
-from engine.inference import polygons as inference
-from engine.inference.pipeline import NetworkInput
-from engine.inference.visualise import save_pictures
+from engine.outputs import kept
 from engine.settings import TestSettings
-from engine.tasks.base import Task
+from engine.tasks.base import NetworkInput, Task
+from engine.visualise import save_pictures
 from errors import InputError
 from eval.__main__ import table
 from eval.files import check_folder, check_zip
 from files import check_output
 from models import LOSSES
-from post_processing import Detection
+from post_processing import Detection, decode_pan, decode_psenet, labels_to_polygons, require_extension
 
 logger = logging.getLogger(__name__)
 
+Decoder = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 FEW = 50  # images that are looked at again where nothing was detected
 
 
@@ -39,9 +51,6 @@ class TextTask(Task):
     headline = "hmean"
     settings = TestSettings
     collate = staticmethod(collate)
-    write = staticmethod(inference.write)
-    score = staticmethod(inference.score)
-    test_set = staticmethod(inference.test_set)
     table = staticmethod(table)
 
     def check(self, cfg: Mapping[str, Any]) -> None:
@@ -83,6 +92,23 @@ class TextTask(Task):
                 "which batch normalisation takes no deviation; set img_size to 64, or a larger data.batch_size"
             )
 
+    def test_set(self, data: Mapping[str, Any], settings: TestSettings) -> TextDataset:
+        require_extension()
+        if data.get("test") is None:
+            raise InputError(
+                "data.test is missing: this config only trains; use one with a test split, or give data.test"
+            )
+        dataset = build_dataset(data["test"], data["root"], training=False)
+        dataset.require_text()
+        eval.PROTOCOLS[settings.protocol].read_ground_truth(dataset.parser.ground_truth)
+        return dataset
+
+    def test_transform(self, split: Mapping[str, Any]) -> TestTransform:
+        return TestTransform(**{key: split[key] for key in parameters(TestTransform) & split.keys()})
+
+    def unlabelled(self, path: Path, key: int) -> TextRecord:
+        return TextRecord(path, [], np.zeros(0, bool), [])
+
     def check_labels(self, detector: nn.Module, dataset: TextDataset) -> None:
         """Text has no classes."""
 
@@ -93,9 +119,31 @@ class TextTask(Task):
         return [{"logits": logits} for logits in detector(images).logits]
 
     def post_processing(
-        self, detector: nn.Module, dataset: TextDataset, settings: TestSettings
+        self, detector: nn.Module, settings: TestSettings, dataset: TextDataset
     ) -> Callable[..., list[Detection]]:
-        return partial(inference.to_polygons, decode=inference.decoder(detector), settings=settings)
+        return partial(to_polygons, decode=decoder(detector), settings=settings)
+
+    def write(
+        self,
+        results: Mapping[str, Sequence[Detection]],
+        dataset: TextDataset,
+        settings: TestSettings,
+        path: str | Path,
+    ) -> Path:
+        polygons = {name: [detection.polygon for detection in found] for name, found in results.items()}
+        eval.write_results(settings.protocol, path, polygons)
+        return Path(path)
+
+    def score(
+        self,
+        results: Mapping[str, Sequence[Detection]],
+        dataset: TextDataset,
+        settings: TestSettings,
+        path: str | Path,
+    ) -> dict[str, Any]:
+        self.write(results, dataset, settings, path)
+        with kept(path):
+            return eval.evaluate(settings.protocol, dataset.parser.ground_truth, path, settings.variant, only=results)
 
     def check_result_path(self, field: str, path: Path, data: Sequence[Path]) -> None:
         is_zip = path.suffix == ".zip"
@@ -105,15 +153,43 @@ class TextTask(Task):
     def count(self, results: dict[str, list[Detection]]) -> int:
         return sum(map(len, results.values()))
 
-    def highest(
-        self, detector: nn.Module, dataset: TextDataset, settings: TestSettings, device: torch.device, precision: str
-    ) -> str:
-        few = range(min(len(dataset), FEW))
-        found = self.predict(detector, dataset, replace(settings, min_score=0.0), device, precision, few)
-        scores = [detection.score for detections in found.values() for detection in detections]
+    def highest(self, predictor: Any, dataset: TextDataset) -> str:
+        few, least = range(min(len(dataset), FEW)), predictor.settings.min_score
+        looser = copy.copy(predictor)
+        looser.settings = replace(predictor.settings, min_score=0.0)
+        scores = [detection.score for found in looser.predict(dataset, few).values() for detection in found]
         highest = f"highest {max(scores):.4g}" if scores else "no region of text at all"
         where = f" in the first {len(few)} images" if len(few) < len(dataset) else ""
-        return f"0 detections of at least {settings.min_score:g}, {highest}{where} (test_cfg.min_score, min_area)"
+        return f"0 detections of at least {least:g}, {highest}{where} (test_cfg.min_score, min_area)"
 
     def save_pictures(self, folder: Path, dataset: TextDataset, indices: Sequence[int], results: dict) -> None:
         save_pictures(folder, [dataset.parser[i] for i in indices], results)
+
+
+def decoder(detector: nn.Module) -> Decoder:
+    """What turns output maps into instances: pixel aggregation where the detector predicts an embedding, else PSE."""
+    return decode_pan if "embedding" in detector.head.maps else decode_psenet
+
+
+def to_polygons(
+    logits: np.ndarray, decode: Decoder, size: tuple[int, int], original_size: tuple[int, int], settings: TestSettings
+) -> list[Detection]:
+    """Polygons in original pixels from output maps (K, H/4, W/4).
+
+    Args:
+        logits: output maps of one image.
+        decode: see `decoder`.
+        size: (H, W) of the network input.
+        original_size: (H0, W0) of the image file.
+        settings: the test_cfg section.
+    """
+    labels, score = decode(logits)
+    return labels_to_polygons(
+        labels,
+        score,
+        size,
+        original_size,
+        min_area=settings.min_area,
+        min_score=settings.min_score,
+        bbox_type=settings.bbox_type,
+    )

@@ -9,8 +9,7 @@ import lightning as L
 from torch.utils.data import DataLoader
 
 from dataset import EpochSampler
-from engine.inference.parallel import start_worker
-from engine.inference.polygons import worker_count
+from engine.inference.parallel import start_worker, worker_count
 from engine.tasks.base import Task
 from errors import InputError
 

@@ -21,11 +21,12 @@ from mmengine.config import Config
 from torch.utils.data import Dataset
 
 from distillation import LEARNERS, Learner
-from engine.cli import PRECISIONS, check_counts, check_precision, resolve_device
+from engine.cli import check_counts
 from engine.config import test_settings, train_settings
 from engine.files import lock_folder, remove_leftovers
-from engine.inference.polygons import DTYPES
+from engine.inference import Predictor
 from engine.outputs import data_places
+from engine.precision import DTYPES, PRECISIONS, check_precision, resolve_device
 from engine.tasks import task_of
 from engine.training.callbacks import RESUME_FILE, Checkpoints, Signals, Validation, WholeFiles, progress
 from engine.training.checkpoint import new_detector, warn_other_model
@@ -173,15 +174,16 @@ def _measure(cfg: Config, student: torch.nn.Module, precision: str, folder: Path
 
     def measure(trainer: L.Trainer, detector: torch.nn.Module) -> Mapping[str, Any]:
         own = range(trainer.global_rank, len(dataset), trainer.world_size)
-        found = task.predict(detector, dataset, settings, trainer.strategy.root_device, precision, own)
+        predictor = Predictor(detector, settings, trainer.strategy.root_device, precision)
+        found = predictor.predict(dataset, own)
         parts = [found]
         if trainer.world_size > 1:
             parts = [None] * trainer.world_size
             torch.distributed.all_gather_object(parts, found)
         results = {key: value for part in parts for key, value in part.items()}
         if trainer.is_global_zero and not task.count(results):
-            print(task.highest(detector, dataset, settings, trainer.strategy.root_device, precision))
-        summary = task.score(results, dataset, settings, folder / RESULTS) if trainer.is_global_zero else None
+            print(task.highest(predictor, dataset))
+        summary = predictor.evaluate(dataset, results, folder / RESULTS) if trainer.is_global_zero else None
         return trainer.strategy.broadcast(summary)
 
     return measure

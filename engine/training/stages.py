@@ -22,8 +22,8 @@ from distillation.multineck.feature_files import FeatureWriter
 from distillation.multineck.provenance import Provenance, file_sha256, files_sha256, tensors_sha256
 from distillation.multineck.roi_features import TOP_CHANNELS, roi_descriptors
 from engine.inference.parallel import start_worker
-from engine.inference.polygons import autocast
-from engine.tasks.base import Track, silent
+from engine.inference.predictor import Track, silent
+from engine.precision import autocast
 from engine.training.teachers import Teacher
 from errors import InputError
 from models.weights import load_strict

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from dataset import build_dataset, normalise
 from dataset.text.targets import Targets, make_targets
 from engine.config import load_config
-from engine.inference.visualise import (
+from engine.tasks import task_of
+from engine.training.data import DataModule
+from engine.visualise import (
     GROUND_TRUTH,
     IGNORED,
     LARGEST_KERNEL,
@@ -21,8 +23,6 @@ from engine.inference.visualise import (
     draw_targets,
     kernel_colours,
 )
-from engine.tasks import task_of
-from engine.training.data import DataModule
 from tools.browse_dataset import Sizes, first_samples, measure, report, view
 from tools.support.contact_sheet import CAPTION, GAP, TILE, panel, sheet, tile
 

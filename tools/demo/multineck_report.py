@@ -13,10 +13,10 @@ from mmengine.config import Config
 
 from dataset import collate_detection, read_image
 from distillation.multineck.centers import load_centers
-from engine.inference.visualise import denormalise, draw_objects
 from engine.tasks import task_of
 from engine.training.run import build_learner
 from engine.training.stages import centers_path, features_path
+from engine.visualise import denormalise, draw_objects
 from tools.demo.report import picture, plot, row, table, write_page
 from tools.demo.text_report import read_log
 

@@ -14,9 +14,9 @@ from mmengine.config import Config
 
 from dataset import read_image
 from engine.config import test_settings
-from engine.inference.polygons import decoder, predict_logits, test_set, to_polygons
-from engine.inference.visualise import draw
-from engine.training.checkpoint import load_detector
+from engine.inference import Predictor
+from engine.tasks import task_of
+from engine.visualise import draw
 from tools.demo.report import picture, plot, row, table, write_page
 
 EXAMPLES = 6
@@ -71,18 +71,18 @@ def _curves(runs: Mapping[str, Path]) -> Figure:
 
 
 def _examples(out: Path, cfgs: Mapping[str, Config]) -> list[str]:
-    cpu, rows = torch.device("cpu"), []
-    detectors = {name: load_detector(cfgs[name].model, out / name / "checkpoint_last.pth.tar")[0] for name in NAMES}
-    dataset = test_set(cfgs["teacher"].data, test_settings(cfgs["teacher"]))
+    rows = []
+    predictors = {name: Predictor.load(out / name / "checkpoint_last.pth.tar", device="cpu") for name in NAMES}
+    dataset = task_of(cfgs["teacher"]).test_set(cfgs["teacher"].data, test_settings(cfgs["teacher"]))
     for index in range(min(EXAMPLES, len(dataset))):
         sample = dataset[index]
         image = read_image(sample.record.image_path)
         figures = []
         for name in NAMES:
-            logits = predict_logits(detectors[name], sample.image, cpu)
-            size, decode = sample.image.shape[-2:], decoder(detectors[name])
-            found = to_polygons(logits, decode, size, sample.original_size, test_settings(cfgs[name]))
-            figures.append(picture(draw(image, sample.record, found), f"{sample.name}: {name}"))
+            with torch.inference_mode():
+                [maps] = predictors[name].network(sample.image[None], [tuple(sample.image.shape[-2:])])
+            logits = maps["logits"].numpy()
+            figures.append(picture(draw(image, sample.record, predictors[name](image)), f"{sample.name}: {name}"))
             for channel, what in ((0, "text"), (1, "kernel")):
                 probability = 1 / (1 + np.exp(-np.clip(logits[channel], -30, 30)))
                 figures.append(picture((255 * probability).astype(np.uint8), f"{name}: {what} map"))

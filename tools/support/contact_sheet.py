@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dataset.text.targets import Targets
-from engine.inference.visualise import GROUND_TRUTH, IGNORED, draw_targets, kernel_colours
+from engine.visualise import GROUND_TRUTH, IGNORED, draw_targets, kernel_colours
 
 TILE, CAPTION, GAP = 640, 24, 4  # pixels of the sheet
 _PANEL = (720, 480)  # (width, height) of one histogram

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.images import read_image
+from dataset.images import normalise, read_image
 from dataset.text.records import TextRecord
 from dataset.text.samples import TrainTransform
 from dataset.text.transforms import (
@@ -23,7 +23,6 @@ from dataset.text.transforms import (
     draw_geometry,
     jitter_colour,
     map_points,
-    normalise,
     resize_for_test,
     scaled_size,
     translate,

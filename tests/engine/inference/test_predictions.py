@@ -6,6 +6,7 @@ from conftest import run_script
 from object_networks import BOXES
 
 from engine.config import load_config, test_settings
+from engine.inference import Predictor
 from engine.tasks import task_of
 from engine.training.checkpoint import new_detector, save_checkpoint
 from errors import InputError
@@ -37,6 +38,8 @@ def test_nothing_detected_is_said_with_the_highest_score(configs, checkpoint, tm
 class Diverged(torch.nn.Module):
     """Gives maps in which one value of the second image is no number."""
 
+    task = "text"
+
     def __init__(self, detector: torch.nn.Module, value: float) -> None:
         super().__init__()
         self.detector, self.value, self.head, self.images = detector, value, detector.head, 0
@@ -56,9 +59,9 @@ def test_maps_that_are_not_finite_name_the_image(configs, value):
     dataset = task.test_set(cfg.data, settings)
     detector = Diverged(new_detector(cfg.model).eval(), value)
     with pytest.raises(InputError, match=rf"image {dataset.parser[1].name}: the logits .* not finite; try another"):
-        task.predict(detector, dataset, settings, CPU)
+        Predictor(detector, settings, CPU).predict(dataset)
     with pytest.raises(InputError, match=r"not finite; try --precision 32"):
-        task.predict(Diverged(detector.detector, value), dataset, settings, CPU, "bf16")
+        Predictor(Diverged(detector.detector, value), settings, CPU, "bf16").predict(dataset)
 
 
 def test_what_was_detected_is_kept_when_the_scoring_fails(configs, ctw_root, checkpoint, tmp_path, monkeypatch):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from torch import nn
 
-from engine.inference.polygons import decoder
 from engine.tasks.objects import to_original
+from engine.tasks.text import decoder
 from eval.coco import decode_mask
 from post_processing import decode_pan, decode_psenet
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from dataset import TextRecord, read_image
+from dataset.images import MEAN, STD
 from dataset.text.targets import Targets
-from dataset.text.transforms import MEAN, STD
 from errors import InputError
 from eval.coco import decode_mask
 from files import IMAGE_SUFFIXES, write_aside
