@@ -201,6 +201,19 @@ def test_the_best_checkpoint_is_of_the_epoch_with_the_highest_score(
     assert all(torch.equal(same[key], value) for key, value in kept["state_dict"].items())
 
 
+@pytest.mark.parametrize(
+    "val, save, measured, saved", [(2, 3, [2, 4, 5], [3]), (0, 2, [5], [2, 4]), (1, 9, [1, 2, 3, 4, 5], [])]
+)
+def test_checkpoints_and_measurements_come_at_their_intervals(configs, tmp_path, val, save, measured, saved):
+    options = ["train_cfg.epoch=5", f"train_cfg.val_interval={val}", f"train_cfg.save_interval={save}"]
+    command = ["train.py", configs["student"], "--device", "cpu", "--work-dir", tmp_path]
+    output = run_script(*command, "--cfg-options", "data.batch_size=6", *options)
+    epochs = [int(line.split(":")[0].split()[1]) for line in output.splitlines() if ": test split " in line]
+    assert epochs == measured
+    kept = sorted(int(path.name.split("_")[1].split("ep")[0]) for path in tmp_path.glob("checkpoint_*ep.pth.tar"))
+    assert kept == saved
+
+
 # --------------------------------------------------------------------------------------------------- the random state
 
 
@@ -251,3 +264,8 @@ def test_the_random_state_and_the_images_are_functions_of_seed_epoch_batch_and_p
         assert len(set(all_of_one)) == IMAGES == len(all_of_one) and sorted(shares[0] + shares[1]) == sorted(all_of_one)
     assert [names for _, names in one[:3]] != [names for _, names in one[3:]]
     assert [names for _, names in one] != [names for _, names in other]
+
+
+def test_the_seed_decides_the_weights_that_a_run_starts_with(steps_of):
+    one, again, other = (steps_of(f"train_cfg.seed={seed}", more=("--max-steps", 1))[0].before for seed in (1, 1, 2))
+    assert all(map(torch.equal, one, again)) and not all(map(torch.equal, one, other))
