@@ -300,7 +300,7 @@ def test_the_stages_on_real_voc_images(tmp_path):
     assert len(first.provenance.classes) == 20 and first.provenance == second.provenance
 
 
-def test_features_of_two_precisions_are_not_mixed(configs, tmp_path):
+def test_features_of_two_precisions_are_not_mixed(configs, done, tmp_path):
     command = ["tools/collect_roi_features.py", configs["distill"], "--teacher", 1, "--out", tmp_path]
     run_script(*command, "--max-steps", 2, "--precision", "bf16")
     assert '"precision": "bf16"' in run_script(*command, code=2)
@@ -308,7 +308,7 @@ def test_features_of_two_precisions_are_not_mixed(configs, tmp_path):
     assert '"precision": "bf16"' in run_script(*command, code=2)  # also when it is complete
 
 
-def test_two_collections_do_not_share_a_file(configs, tmp_path, monkeypatch):
+def test_two_collections_do_not_share_a_file(configs, done, tmp_path, monkeypatch):
     command = ["tools/collect_roi_features.py", configs["distill"], "--out", tmp_path]
     with lock_file(features_path(tmp_path, 2)):
         run_script(*command, "--teacher", 1)  # another machine may make the other one
