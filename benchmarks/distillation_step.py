@@ -1,6 +1,6 @@
 """One step of kernel-mask distillation, ResNet-50 to ResNet-18: time and peak memory: `distillation_step.py`.
 
-The twin is the step written down plainly: both networks as published (reference/published_networks.py), the losses
+The reference is the step written down plainly: both networks as published (reference/published_networks.py), the losses
 one image and one instance at a time, features normalised and compared everywhere and then masked, Adam.
 `--peak KIND` runs two steps of one kind alone and prints how much they raised the memory of the process.
 """
@@ -27,7 +27,7 @@ from reference import text_losses
 from reference.published_networks import KKDNet, randomise, resize
 
 BATCH, SIDE, INSTANCES = 4, 320, 12
-KINDS = ("ours, float32", "ours, bf16", "twin, float32")  # whose peak memory is measured
+KINDS = ("ours, float32", "ours, bf16", "reference, float32")  # whose peak memory is measured
 
 
 def random_batch(batch: int = BATCH, side: int = SIDE, seed: int = 0) -> TextBatch:
@@ -50,12 +50,12 @@ def random_batch(batch: int = BATCH, side: int = SIDE, seed: int = 0) -> TextBat
 
 
 def networks() -> tuple[KKDNet, KKDNet]:
-    """The twin's teacher and student, from fixed random weights."""
+    """The reference's teacher and student, from fixed random weights."""
     return randomise(KKDNet(50, student=False), 1), randomise(KKDNet(18), 2)
 
 
 def our_learner(teacher: KKDNet, student: KKDNet) -> Learner:
-    """KernelMaskDistiller as in config/kkd/distill_ctw.py, with copies of the twin's weights."""
+    """KernelMaskDistiller as in config/kkd/distill_ctw.py, with copies of the reference's weights."""
     cfgs = [load_config(ROOT / f"config/kkd/{name}.py", []) for name in ("r50_ctw", "r18_ctw")]
     detectors = [new_detector(cfg.model, pretrained=False) for cfg in cfgs]
     for detector, network in zip(detectors, (teacher, student)):
@@ -87,7 +87,7 @@ def stepper(
     return step
 
 
-def twin_stepper(teacher: KKDNet, student: KKDNet, batch: TextBatch) -> Callable[[], float]:
+def reference_stepper(teacher: KKDNet, student: KKDNet, batch: TextBatch) -> Callable[[], float]:
     """The same, plainly."""
     teacher.requires_grad_(False).eval()
     student.train()
@@ -119,9 +119,9 @@ def kernel_mask_term(learnt: tuple, taught: tuple, kernels: torch.Tensor) -> tor
 def same_loss(tolerance: float) -> Callable[[float, float], str]:
     """Compares the losses of the first step."""
 
-    def check(ours: float, twin: float) -> str:
-        difference = abs(ours - twin) / abs(twin)
-        assert difference <= tolerance, f"loss {ours} against {twin}"
+    def check(ours: float, reference: float) -> str:
+        difference = abs(ours - reference) / abs(reference)
+        assert difference <= tolerance, f"loss {ours} against {reference}"
         return f"loss of the first step differs by {difference:.1e} of it"
 
     return check
@@ -136,15 +136,29 @@ def measure() -> list[Row]:
         learner = our_learner(teacher, student)
         learner.teacher_dtype = teacher_dtype
         ours = stepper(learner, random_batch(), adam(learner), bf16)
-        twin = twin_stepper(teacher, student, batch)
+        reference = reference_stepper(teacher, student, batch)
         work = f"distillation step R50 → R18, {BATCH}×{SIDE}², {name}"
         tolerance = 1e-2 if bf16 else 1e-4
-        rows.append(compare(work, ours, twin, same_loss(tolerance), twin_name="literal step, float32", seconds=1))
-    twin = peaks["twin, float32"]
+        rows.append(
+            compare(work, ours, reference, same_loss(tolerance), reference_name="literal step, float32", seconds=1)
+        )
+    reference = peaks["reference, float32"]
     for kind, peak in peaks.items():
         if kind.startswith("ours"):
             work = f"peak memory of that step, {kind.removeprefix('ours, ')}"
-            rows.append(Row(work, peak, "literal step, float32", twin, twin / peak, (twin / peak,) * 2, 1, "-", "MB"))
+            rows.append(
+                Row(
+                    work,
+                    peak,
+                    "literal step, float32",
+                    reference,
+                    reference / peak,
+                    (reference / peak,) * 2,
+                    1,
+                    "-",
+                    "MB",
+                )
+            )
     return rows
 
 
@@ -162,7 +176,7 @@ def print_peak(kind: str) -> None:
         del teacher, student
         step = stepper(learner, batch, adam(learner), "bf16" in kind)
     else:
-        step = twin_stepper(teacher, student, batch)
+        step = reference_stepper(teacher, student, batch)
     before = peak_memory()
     for _ in range(2):
         step()

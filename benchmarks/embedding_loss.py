@@ -22,7 +22,7 @@ def our_loss(batch: TextBatch, version: int, embedding: Tensor) -> Tensor:
     return loss.mean()
 
 
-def twin_loss(batch: TextBatch, version: int, embedding: Tensor) -> Tensor:
+def reference_loss(batch: TextBatch, version: int, embedding: Tensor) -> Tensor:
     """Written down plainly, with the background pixels that ours draws from the same state of the generator."""
     instances, mask = batch.instances, batch.training_mask
     number = BACKGROUND_SAMPLES if version == 2 else 0
@@ -40,8 +40,8 @@ def value_and_gradient(loss: Callable[[Tensor], Tensor], embedding: Tensor) -> t
     return value.detach(), embedding.grad
 
 
-def same(ours: tuple[Tensor, Tensor], twin: tuple[Tensor, Tensor]) -> str:
-    value, gradient = (float((a - b).abs().max()) for a, b in zip(ours, twin))
+def same(ours: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor]) -> str:
+    value, gradient = (float((a - b).abs().max()) for a, b in zip(ours, reference))
     assert max(value, gradient) <= TOLERANCE, f"value differs by {value}, gradient by {gradient}"
     return f"value within {value:.1e}, gradient within {gradient:.1e}"
 
@@ -52,10 +52,10 @@ def measure() -> list[Row]:
     embedding = 2 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
     for version in (1, 2):
         ours = partial(value_and_gradient, partial(our_loss, batch, version), embedding)
-        twin = partial(value_and_gradient, partial(twin_loss, batch, version), embedding)
+        reference = partial(value_and_gradient, partial(reference_loss, batch, version), embedding)
         share = float((batch.instances > 0).float().mean())
         work = f"embedding loss {version}, forward and backward, {shape[0]}×{shape[2]}², {share:.0%} in instances"
-        rows.append(compare(work, ours, twin, same, seconds=2.5))
+        rows.append(compare(work, ours, reference, same, seconds=2.5))
     return rows
 
 

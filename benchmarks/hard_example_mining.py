@@ -11,8 +11,8 @@ from models.text.ohem import ohem_mask
 from reference import text_losses
 
 
-def same(ours: Tensor, twin: Tensor) -> str:
-    assert torch.equal(ours, twin)
+def same(ours: Tensor, reference: Tensor) -> str:
+    assert torch.equal(ours, reference)
     return "equal masks"
 
 
@@ -22,10 +22,10 @@ def measure() -> list[Row]:
     arguments = logits, batch.text, batch.training_mask
     work = f"hard example mining, {len(logits)}×{logits.shape[1]}², {float(batch.text.float().mean()):.0%} text"
 
-    def twin() -> Tensor:
+    def reference() -> Tensor:
         return torch.stack([text_losses.ohem(*image) for image in zip(*arguments)])
 
-    return [compare(work, lambda: ohem_mask(*arguments), twin, same, seconds=3)]
+    return [compare(work, lambda: ohem_mask(*arguments), reference, same, seconds=3)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Times our work and a readable twin of it side by side, and says how both compare."""
+"""Times our work and a readable reference of it side by side, and says how both compare."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the project, and the twins that the tests compare it with
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the project, and the references that the tests compare it with
 
 _SLICE = 0.05  # seconds of our own runs in a round: enough that the clock and a short interruption do not matter
 
@@ -28,9 +28,9 @@ class Row:
     Attributes:
         work: what was done, with its size.
         ours: median milliseconds, or another `unit`.
-        twin: what it is compared with.
-        twin_value: the same of that.
-        ratio: median over the rounds of twin / ours, of times taken one right after the other.
+        reference: what it is compared with.
+        reference_value: the same of that.
+        ratio: median over the rounds of reference / ours, of times taken one right after the other.
         spread: smallest and largest of these ratios.
         rounds: how many.
         agreement: what was found equal, and how nearly.
@@ -39,8 +39,8 @@ class Row:
 
     work: str
     ours: float
-    twin: str
-    twin_value: float
+    reference: str
+    reference_value: float
     ratio: float
     spread: tuple[float, float]
     rounds: int
@@ -51,28 +51,28 @@ class Row:
 def compare(
     work: str,
     ours: Callable[[], Any],
-    twin: Callable[[], Any],
+    reference: Callable[[], Any],
     check: Callable[[Any, Any], str],
     *,
-    twin_name: str = "literal twin",
+    reference_name: str = "literal reference",
     seconds: float = 5.0,
     most_rounds: int = 50,
 ) -> Row:
     """Runs both in turn until the time is up, three rounds at least, after one run of each that is checked.
 
     Args:
-        ours, twin: the work; both without arguments, returning what `check` looks at.
+        ours, reference: the work; both without arguments, returning what `check` looks at.
         check: gets both results, returns what it found equal; raises AssertionError where they differ.
         seconds: time to spend, the first runs not counted.
     """
-    agreement = check(ours(), twin())
+    agreement = check(ours(), reference())
     start, rounds = time.perf_counter(), []
     while len(rounds) < 3 or (time.perf_counter() - start < seconds and len(rounds) < most_rounds):
-        rounds.append((_milliseconds(ours, _SLICE), _milliseconds(twin, 0.0)))
+        rounds.append((_milliseconds(ours, _SLICE), _milliseconds(reference, 0.0)))
     ratios = [slow / fast for fast, slow in rounds]
     fast, slow = (statistics.median(times) for times in zip(*rounds))
     spread = min(ratios), max(ratios)
-    return Row(work, fast, twin_name, slow, statistics.median(ratios), spread, len(rounds), agreement)
+    return Row(work, fast, reference_name, slow, statistics.median(ratios), spread, len(rounds), agreement)
 
 
 def _milliseconds(run: Callable[[], Any], least: float) -> float:
@@ -97,8 +97,8 @@ def table(rows: Iterable[Row]) -> str:
         cells = [
             row.work,
             _value(row.ours, row.unit),
-            row.twin,
-            _value(row.twin_value, row.unit),
+            row.reference,
+            _value(row.reference_value, row.unit),
             ratio,
             str(row.rounds),
             row.agreement,

@@ -17,9 +17,9 @@ MIN_AREA, MIN_SCORE = 16, 0.85
 TOLERANCE = 1e-3  # px: the corners of a rectangle depend on the order of the points in the last bits of a float32
 
 
-def same_polygons(ours: list[Detection], twin: list[Detection]) -> str:
-    assert len(ours) == len(twin)
-    for a, b in zip(ours, twin):
+def same_polygons(ours: list[Detection], reference: list[Detection]) -> str:
+    assert len(ours) == len(reference)
+    for a, b in zip(ours, reference):
         np.testing.assert_allclose(a.polygon, b.polygon, rtol=0, atol=TOLERANCE)
         assert abs(a.score - b.score) < 1e-12
     return f"{len(ours)} polygons equal to {TOLERANCE} pixels, scores to 1e-12"
@@ -39,7 +39,7 @@ def measure() -> list[Row]:
                 labels, score, NETWORK, ORIGINAL, MIN_AREA, MIN_SCORE, bbox_type
             ),
             same_polygons,
-            twin_name="one full-size mask per label",
+            reference_name="one full-size mask per label",
             seconds=3.5,
         )
         for bbox_type in ("poly", "rect")

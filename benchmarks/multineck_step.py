@@ -4,7 +4,7 @@ Networks of full depth, as in config/multineck/faster_cascade_r101_to_faster_r50
 theirs; proposals, samples and detections are fewer in proportion, so that every part keeps its share of the time.
 `--full` takes an image of 800x1344, with all of them: several minutes. Then the networks of the demo at their own size.
 
-The twin (reference/multineck.py) runs every network twice, once for its features and once for its detections (masks
+The reference (reference/multineck.py) runs each network twice, once for its features, once for its detections (masks
 included) or losses, with torchvision's RoIAlign; masks of the distillation are filled box by box, boxes described one
 by one. It runs in the precision of our student.
 """
@@ -62,9 +62,9 @@ def steps(name: str, config: str, options: Sequence[str], shape: tuple[int, int,
     ):
         learner.teacher_dtype = teacher_dtype
         ours = step(lambda batch: learner(batch).losses, learner, batch, bf16)
-        twin = step(one_by_one.losses, one_by_one, batch, bf16)
+        reference = step(one_by_one.losses, one_by_one, batch, bf16)
         work = f"multi-neck step, {name}, {'x'.join(map(str, shape))}, {precision}"
-        rows.append(compare(work, ours, twin, near(tolerance), twin_name="networks one by one", seconds=1))
+        rows.append(compare(work, ours, reference, near(tolerance), reference_name="networks one by one", seconds=1))
     return rows
 
 
@@ -85,12 +85,12 @@ def step(
 
 
 def near(tolerance: float) -> Callable[[dict[str, float], dict[str, float]], str]:
-    def check(ours: dict[str, float], twin: dict[str, float]) -> str:
-        assert ours.keys() == twin.keys()
-        apart = {name: abs(ours[name] - twin[name]) / abs(twin[name]) for name in twin}
+    def check(ours: dict[str, float], reference: dict[str, float]) -> str:
+        assert ours.keys() == reference.keys()
+        apart = {name: abs(ours[name] - reference[name]) / abs(reference[name]) for name in reference}
         name = max(apart, key=apart.get)
-        assert apart[name] < tolerance, f"{name}: {ours[name]} against {twin[name]}"
-        return f"{len(twin)} losses, each to {apart[name]:.1e} of it"
+        assert apart[name] < tolerance, f"{name}: {ours[name]} against {reference[name]}"
+        return f"{len(reference)} losses, each to {apart[name]:.1e} of it"
 
     return check
 

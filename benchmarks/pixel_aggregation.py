@@ -19,8 +19,8 @@ INSTANCES = 66
 RUNS = 100  # of both, where the other one is as fast
 
 
-def same_labels(ours: np.ndarray, twin: np.ndarray) -> str:
-    np.testing.assert_array_equal(ours, twin)
+def same_labels(ours: np.ndarray, reference: np.ndarray) -> str:
+    np.testing.assert_array_equal(ours, reference)
     return f"labels equal, {ours.max()} instances"
 
 
@@ -47,7 +47,7 @@ def measure() -> list[Row]:
             lambda: pa(kernels, emb),
             lambda: pa_reference(kernels, emb),
             same_labels,
-            twin_name="pa_reference",
+            reference_name="pa_reference",
             seconds=4,
         ),
         compare(
@@ -55,7 +55,7 @@ def measure() -> list[Row]:
             repeated(lambda: pa(kernels, emb)),
             repeated(lambda: cv2.connectedComponents(kernels[1], connectivity=4)),
             same_seeds,
-            twin_name="cv2.connectedComponents of the kernels",
+            reference_name="cv2.connectedComponents of the kernels",
             seconds=3,
         ),
     ]

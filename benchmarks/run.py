@@ -35,7 +35,7 @@ def run(name: str) -> list[Row]:
     """The rows of one script.
 
     Raises:
-        subprocess.CalledProcessError: it failed, or our result and the twin's differ.
+        subprocess.CalledProcessError: it failed, or our result and the reference's differ.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"

@@ -11,8 +11,8 @@ from post_processing import pse
 from reference.post_processing import pse_reference
 
 
-def same_labels(ours: np.ndarray, twin: np.ndarray) -> str:
-    np.testing.assert_array_equal(ours, twin)
+def same_labels(ours: np.ndarray, reference: np.ndarray) -> str:
+    np.testing.assert_array_equal(ours, reference)
     return f"labels equal, {ours.max()} instances"
 
 
@@ -24,7 +24,7 @@ def measure() -> list[Row]:
             lambda: pse(kernels),
             lambda: pse_reference(kernels),
             same_labels,
-            twin_name="pse_reference",
+            reference_name="pse_reference",
             seconds=5,
         )
     ]

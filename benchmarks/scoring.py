@@ -21,7 +21,7 @@ from reference import protocols
 from reference.protocols import ctw1500_counts, deteval, msra_td500_counts
 
 IMAGES, INSTANCES = 500, 20  # ground truths, and detections, of an image
-FEW = 10  # images that the twin scores as well
+FEW = 10  # images that the reference scores as well
 BAND = np.stack([np.linspace(0, 1, 7), 0.3 * np.sin(np.linspace(0, 3, 7))], axis=1)
 BAND = np.concatenate([BAND, BAND[::-1] + np.array([0, 0.3])])  # a bent stripe of 14 points
 
@@ -124,7 +124,7 @@ RULES: dict[tuple[str, str], Callable] = {  # protocol and variant: (image, area
 
 
 def slow_scores(protocol: str, rule: Callable, root: Path) -> protocols.Expected:
-    """What the twin finds in all images of a test set."""
+    """What the reference finds in all images of a test set."""
     rules = eval.PROTOCOLS[protocol]
     found, expected = rules.results.read(root / "pred"), []
     for name, truth in rules.ground_truth.read(root / "gt").items():
@@ -133,14 +133,14 @@ def slow_scores(protocol: str, rule: Callable, root: Path) -> protocols.Expected
     return protocols.Expected(*map(sum, zip(*expected)))
 
 
-def same(ours: dict[str, Any], twin: protocols.Expected) -> str:
-    for name, value in twin.scores().items():
-        assert ours[name] == value, f"{name}: {ours[name]}, the twin has {value}"
+def same(ours: dict[str, Any], reference: protocols.Expected) -> str:
+    for name, value in reference.scores().items():
+        assert ours[name] == value, f"{name}: {ours[name]}, the reference has {value}"
     return f"precision, recall, hmean ({ours['hmean']:.3f}) to 1e-9"
 
 
 def measure() -> list[Row]:
-    warnings.simplefilter("ignore", HypothesisDeprecationWarning)  # the twins are also rules of property tests
+    warnings.simplefilter("ignore", HypothesisDeprecationWarning)  # the references are also rules of property tests
     rows = []
     for (name, variant), rule in RULES.items():
         protocol = name.split()[0]
@@ -151,9 +151,9 @@ def measure() -> list[Row]:
             eval.evaluate(protocol, Path(many) / "gt", Path(many) / "pred", variant)
             seconds = time.perf_counter() - start
             ours = partial(eval.evaluate, protocol, Path(few) / "gt", Path(few) / "pred", variant)
-            twin = partial(slow_scores, protocol, rule, Path(few))
+            reference = partial(slow_scores, protocol, rule, Path(few))
             work = f"scoring {name}, {variant}: {FEW} images of {INSTANCES} ({IMAGES} images: {seconds:.2f} s)"
-            rows.append(compare(work, ours, twin, same, seconds=1))
+            rows.append(compare(work, ours, reference, same, seconds=1))
     return rows
 
 

@@ -40,15 +40,17 @@ def row(root: Path, name: str, kernels: dict[str, float]) -> Row:
         rng = np.random.default_rng([dataset.seed, 0, index])
         return plain_sample(dataset.parser[index], rng, size, ratios)
 
-    ours, twin = (map(sample, cycle(range(IMAGES))).__next__ for sample in (dataset.__getitem__, plain))
+    ours, reference = (map(sample, cycle(range(IMAGES))).__next__ for sample in (dataset.__getitem__, plain))
     work = f"1 sample ({name}) of an image of {SIZE[0]}x{SIZE[1]} with {INSTANCES} instances"
-    return compare(work, ours, twin, agreement, twin_name="every map step by step")
+    return compare(work, ours, reference, agreement, reference_name="every map step by step")
 
 
-def agreement(ours: TrainSample, twin: TrainSample) -> str:
+def agreement(ours: TrainSample, reference: TrainSample) -> str:
     """Of the first image."""
-    levels = grey_levels(ours.image, twin.image)
-    text, kernels = (overlap(getattr(ours.targets, name), getattr(twin.targets, name)) for name in ("text", "kernels"))
+    levels = grey_levels(ours.image, reference.image)
+    text, kernels = (
+        overlap(getattr(ours.targets, name), getattr(reference.targets, name)) for name in ("text", "kernels")
+    )
     assert levels < 5 and text > 0.95 and kernels > 0.9, (levels, text, kernels)
     return f"image to {levels:.1f} of 255 levels on average; IoU of text {text:.3f}, of kernels {kernels:.3f}"
 

@@ -3,7 +3,7 @@
 from models.backbone import ResNet, TimmBackbone, TorchvisionResNet
 from models.build import build_detector
 from models.objects.cascade import CascadeHeads
-from models.objects.fpn import FPN, TwinFPN
+from models.objects.fpn import FPN, MultiNeckFPN
 from models.objects.heads import FasterHeads, MaskHeads
 from models.objects.rcnn import RCNN, RCNNOutput, current_names, paste_masks
 from models.objects.rpn import RPN
@@ -28,6 +28,7 @@ __all__ = [
     "FasterHeads",
     "FeatureAdapter",
     "MaskHeads",
+    "MultiNeckFPN",
     "PANHead",
     "PANLoss",
     "PSENetFPN",
@@ -38,7 +39,6 @@ __all__ = [
     "TextDetector",
     "TimmBackbone",
     "TorchvisionResNet",
-    "TwinFPN",
     "VisualTransformer",
     "build_detector",
     "current_names",

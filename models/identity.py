@@ -54,6 +54,8 @@ def meaning(part: Any, training: bool = False) -> Any:
     if not isinstance(part, Mapping):
         return part
     values = {**_defaults(part.get("type")), **part}
+    if values.get("type") in MODELS.module_dict:
+        values["type"] = MODELS.get(values["type"]).__name__  # some have an older name, too
     if isinstance(values.get("name"), str):  # timm's names: what follows the dot says where weights come from
         values["name"] = values["name"].partition(".")[0]
     without = {"in_channels"} if training else _WITHOUT_MEANING

@@ -83,7 +83,7 @@ class SlowAreas(NamedTuple):
 
 
 class Oracle(NamedTuple):
-    """Where a slow twin has its areas from, and how it compares them: what rounding may decide is not tested."""
+    """Where a slow reference has its areas from, and how it compares them: what rounding may decide is not tested."""
 
     overlap: Callable[[np.ndarray, np.ndarray], float]
     ties: bool  # whether values equal to a threshold are as exact in the scores: those of boxes are
@@ -170,7 +170,7 @@ rational_sets = test_sets([("grid",), ("grid", "box")], most=3)
 
 
 class Expected(NamedTuple):
-    """What a slow twin finds in one image: credits, and what they are divided by."""
+    """What a slow reference finds in one image: credits, and what they are divided by."""
 
     recall: float
     ground_truth: int

@@ -55,7 +55,9 @@ def write_configs(folder: Path, data: dict, second: str = "cascade") -> dict[str
         for number, name in enumerate(("faster", second), 1)
     ]
     distiller = dict(type="MultiNeckDistiller", channels=16, teachers=teachers)
-    texts["distill"] = CONFIG.format(**data, neck="TwinFPN", heads=HEADS["faster"]) + f"distiller = {distiller!r}\n"
+    texts["distill"] = (
+        CONFIG.format(**data, neck="MultiNeckFPN", heads=HEADS["faster"]) + f"distiller = {distiller!r}\n"
+    )
     for name, text in texts.items():
         (folder / f"{name}.py").write_text(text)
     return {name: folder / f"{name}.py" for name in texts}

@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
     fit = ["tools/fit_centers.py", *features]
     stages.run("centers", "fitting the class centres", centers_path(features[-1]), *fit)
     distil = "knowledge_distillation_train.py"
-    stages.train("student", "distilling a student with a twin neck from both", distil, *precision)
+    stages.train("student", "distilling a student with a multi-neck from both", distil, *precision)
     alone = "student_without_distillation"
     stages.train(alone, "training the same student without distillation", "train.py", *precision)
     summary = {}

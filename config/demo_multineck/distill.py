@@ -3,7 +3,7 @@ _base_ = ["../_base_/demo_multineck.py"]
 model = dict(
     type="RCNN",
     backbone=dict(type="ResNet", depth=18, width=16),
-    neck=dict(type="TwinFPN", channels=64),
+    neck=dict(type="MultiNeckFPN", channels=64),
     rpn=dict(
         type="RPN",
         sizes=[16, 32, 64, 128, 256],

@@ -1,9 +1,9 @@
-# Branch 1 of a twin neck learns from Faster R-CNN, branch 2 from Mask R-CNN. Stages 1 and 2 come first:
+# Branch 1 of a multi-neck learns from Faster R-CNN, branch 2 from Mask R-CNN. Stages 1 and 2 come first:
 #   python tools/collect_roi_features.py config/multineck/faster_mask_r101_to_faster_r50_coco.py
 #   python tools/fit_centers.py work_dirs/multineck_faster_mask_r101_to_faster_r50_coco/roi_features_teacher1.npz \
 #                               work_dirs/multineck_faster_mask_r101_to_faster_r50_coco/roi_features_teacher2.npz
 _base_ = ["../_base_/faster_rcnn.py", "../_base_/coco2017.py", "../_base_/detection_16e.py"]
-model = dict(neck=dict(type="TwinFPN"))
+model = dict(neck=dict(type="MultiNeckFPN"))
 distiller = dict(
     type="MultiNeckDistiller",
     teachers=[

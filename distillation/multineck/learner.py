@@ -98,7 +98,7 @@ class MultiNeckDistiller(Distiller):
         if len(learnt.branches) != len(taught):
             raise InputError(
                 f"distiller: the student's neck has {len(learnt.branches)} branches for {len(taught)} teachers; "
-                "two teachers need model.neck.type='TwinFPN'"
+                "two teachers need model.neck.type='MultiNeckFPN'"
             )
         shared = box_masks([target["boxes"] for target in batch.targets], learnt.branches[0])
         losses = dict(learnt.losses)

@@ -1,4 +1,4 @@
-"""Feature pyramids of the object detectors: plain (Lin et al., CVPR 2017), and twin with two branches."""
+"""Feature pyramids of the object detectors: plain (Lin et al., CVPR 2017), and the multi-neck with two branches."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class FPN(FeaturePyramidNetwork):
         return pyramid, (tuple(pyramid.values())[:4],)
 
 
-@MODELS.register_module()
-class TwinFPN(FeaturePyramidNetwork):
-    """The twin neck of multi-neck distillation: one top-down path, two branches, one merged pyramid.
+@MODELS.register_module(name=["MultiNeckFPN", "TwinFPN"])  # the second: as older checkpoints and configs have it
+class MultiNeckFPN(FeaturePyramidNetwork):
+    """The neck of multi-neck distillation: one top-down path, two branches, one merged pyramid.
 
     The 1x1 laterals and the top-down additions are shared. Each level has a 3x3 convolution per branch; both results
     are concatenated (branch 1 first) and merged by a 3x3 convolution. P6 is P5 subsampled by 2. Nothing in it has an

@@ -1,4 +1,4 @@
-"""FGD's terms against literal twins and finite differences, and its learner on small stand-in detectors."""
+"""FGD's terms against literal references and finite differences, and its learner on small stand-in detectors."""
 
 import numpy as np
 import pytest
@@ -9,19 +9,19 @@ from torch import Tensor
 from distillation.fgd import FGDDistiller
 from distillation.fgd_terms import FGDTerms, attentions
 from errors import InputError
-from reference import fgd as twin
+from reference import fgd as reference
 from reference.fgd import level_terms, numbers
 
 WEIGHTS = dict(foreground=1e-3, background=5e-4, object=0.0, attention=5e-4, relation=5e-6)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 0.8])
-def test_attentions_equal_their_twins(temperature):
+def test_attentions_equal_their_references(temperature):
     maps = torch.randn(2, 5, 4, 3, generator=torch.Generator().manual_seed(0)) * 3
     pixels, channels = attentions(maps, temperature)
     for b, own in enumerate(maps.double().numpy()):
-        np.testing.assert_allclose(pixels[b], twin.spatial_attention(own, temperature), rtol=1e-5)
-        np.testing.assert_allclose(channels[b], twin.channel_attention(own, temperature), rtol=1e-5)
+        np.testing.assert_allclose(pixels[b], reference.spatial_attention(own, temperature), rtol=1e-5)
+        np.testing.assert_allclose(channels[b], reference.channel_attention(own, temperature), rtol=1e-5)
     assert pixels.mean((1, 2)).tolist() == pytest.approx([1, 1]) == channels.mean(1).tolist()
 
 
@@ -33,18 +33,18 @@ def double_terms(seed: int, **options: float) -> tuple[FGDTerms, Tensor, Tensor,
     return terms, student, teacher, masks
 
 
-def test_terms_of_a_level_equal_their_twins():
+def test_terms_of_a_level_equal_their_references():
     options = dict(alpha=2.0, beta=3.0, gamma=5.0, lambda_=7.0, object_weight=11.0)
     terms, student, teacher, masks = double_terms(0, temperature=0.8, **options)
     found = terms(student, teacher, masks)
     arrays = {name: mask.numpy() for name, mask in masks.items()}
-    expected = twin.fgd(student.numpy(), teacher.numpy(), arrays, 0.8, numbers(terms))
+    expected = reference.fgd(student.numpy(), teacher.numpy(), arrays, 0.8, numbers(terms))
     factors = dict(foreground=2, background=3, attention=5, relation=7, object=11)
     assert {k: v.item() for k, v in found.items()} == pytest.approx({k: factors[k] * v for k, v in expected.items()})
 
 
 @pytest.mark.parametrize("term", ["foreground", "background", "object", "attention", "relation"])
-def test_gradients_equal_finite_differences_of_the_twins(term):
+def test_gradients_equal_finite_differences_of_the_references(term):
     options = dict(alpha=1.0, beta=1.0, gamma=1.0, lambda_=1.0, object_weight=1.0)
     terms, student, teacher, masks = double_terms(1, temperature=0.5, **options)
     terms(student.requires_grad_(), teacher, masks)[term].backward()
@@ -53,7 +53,7 @@ def test_gradients_equal_finite_differences_of_the_twins(term):
     def value(at: tuple[int, ...], step: float) -> float:
         moved = start.copy()
         moved[at] += step
-        return twin.fgd(moved, teacher.numpy(), masks, 0.5, numbers(terms))[term]
+        return reference.fgd(moved, teacher.numpy(), masks, 0.5, numbers(terms))[term]
 
     for at in list(np.ndindex(start.shape))[::5]:
         slope = (value(at, 1e-5) - value(at, -1e-5)) / 2e-5
@@ -80,7 +80,7 @@ def learner():
     return trained_contexts(FGDDistiller(SmallDetector(), None, [(teacher, teacher.state_dict())], channels=CHANNELS))
 
 
-def test_losses_of_the_learner_equal_the_twins_summed_over_levels(learner):
+def test_losses_of_the_learner_equal_the_references_summed_over_levels(learner):
     batch = random_batch()
     losses = learner.train()(batch).losses
     student = learner.student(batch.images, batch.sizes, batch.targets)

@@ -1,4 +1,4 @@
-"""KKD against a literal twin, and what every distiller promises about its teachers and its student."""
+"""KKD against a literal reference, and what every distiller promises about its teachers and its student."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from text_networks import random_batch, small_model
 from distillation import KernelMaskDistiller, Supervised, kernel_mask_loss
 from errors import InputError
 from models import PANLoss, build_detector
-from reference import text_losses as twin
+from reference import text_losses as reference
 
 
 @pytest.fixture
@@ -19,18 +19,18 @@ def parts():
     return student, PANLoss(), [(teacher, teacher.state_dict())]
 
 
-def test_kernel_mask_loss_equals_its_twin():
+def test_kernel_mask_loss_equals_its_reference():
     rng = np.random.default_rng(0)
     student, teacher = (rng.normal(0, 2, (2, 5, 8, 6)).astype(np.float32) for _ in range(2))
     kernel = (rng.random((2, 32, 24)) < 0.5).astype(np.float32)
     mask = torch.nn.functional.interpolate(torch.from_numpy(kernel)[:, None], scale_factor=0.25, mode="bilinear")
     found = kernel_mask_loss(torch.from_numpy(student), torch.from_numpy(teacher), mask[:, 0])
-    expected = [twin.kernel_mask(*maps) for maps in zip(student, teacher, kernel)]
+    expected = [reference.kernel_mask(*maps) for maps in zip(student, teacher, kernel)]
     assert found.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("reduction, weight", [("sum", 1.0), ("mean", 0.5)])
-def test_distiller_terms_equal_the_twin(parts, reduction, weight):
+def test_distiller_terms_equal_the_reference(parts, reduction, weight):
     learner = KernelMaskDistiller(*parts, weight=weight, divisor=3.0, batch_reduction=reduction).eval()
     batch = random_batch()
     with torch.no_grad():
@@ -38,7 +38,7 @@ def test_distiller_terms_equal_the_twin(parts, reduction, weight):
         student, teacher = learner.student(batch.images), learner.teachers[0](batch.images)
     for name, field in (("kkd_feature", "fused"), ("kkd_response", "logits")):
         pairs = zip(getattr(student, field).numpy(), getattr(teacher, field).numpy(), batch.kernels[:, 0].numpy())
-        expected = weight / 3.0 * getattr(np, reduction)([twin.kernel_mask(*pair) for pair in pairs])
+        expected = weight / 3.0 * getattr(np, reduction)([reference.kernel_mask(*pair) for pair in pairs])
         assert result.losses[name].item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -50,9 +50,9 @@ def test_published_values_are_the_defaults(parts):
 
 def test_a_teacher_is_its_own_best_student(parts):
     _, loss, teachers = parts
-    twin_student = build_detector(small_model(adapter=False, depth=50))
-    twin_student.load_state_dict(teachers[0][1])
-    learner = KernelMaskDistiller(twin_student, loss, teachers).eval()
+    reference_student = build_detector(small_model(adapter=False, depth=50))
+    reference_student.load_state_dict(teachers[0][1])
+    learner = KernelMaskDistiller(reference_student, loss, teachers).eval()
     losses = learner(random_batch()).losses
     assert losses["kkd_feature"] < 1e-12 and losses["kkd_response"] < 1e-12  # the teacher's batch norms are folded
 

@@ -14,7 +14,7 @@ from engine.config import load_config
 from errors import InputError
 from models import PANLoss, build_detector
 from models.weights import read_checkpoint
-from reference import text_losses as twin
+from reference import text_losses as reference
 
 FIELDS = {"kkd_feature": "fused", "kkd_response": "logits"}
 
@@ -46,7 +46,7 @@ def student():
     "weights, expected, reduction",
     [(None, (0.5, 0.5), "sum"), ([0.25, 0.75], (0.25, 0.75), "mean"), ((2, 0.5), (2, 0.5), "sum")],
 )
-def test_terms_of_two_teachers_equal_the_twin(student, teachers, weights, expected, reduction):
+def test_terms_of_two_teachers_equal_the_reference(student, teachers, weights, expected, reduction):
     options = dict(weight=0.5, feature_weight=3.0, divisor=4.0, batch_reduction=reduction, teacher_weights=weights)
     learner, batch = KernelMaskDistiller(student, PANLoss(), teachers, **options).eval(), random_batch()
     with torch.no_grad():
@@ -56,7 +56,7 @@ def test_terms_of_two_teachers_equal_the_twin(student, teachers, weights, expect
     for number, (own, output) in enumerate(zip(expected, taught), 1):
         for name, factor in (("kkd_feature", 3.0), ("kkd_response", 1.0)):
             maps = (getattr(output_of, FIELDS[name]).numpy() for output_of in (learnt, output))
-            images = [twin.kernel_mask(*image) for image in zip(*maps, kernels)]
+            images = [reference.kernel_mask(*image) for image in zip(*maps, kernels)]
             value = own * factor * 0.5 / 4.0 * getattr(np, reduction)(images)
             assert losses.pop(f"{name}_{number}").item() == pytest.approx(value, rel=1e-4)
     assert not any(name.startswith("kkd") for name in losses)

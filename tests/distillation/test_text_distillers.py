@@ -1,4 +1,4 @@
-"""The methods beside KKD, each against a literal twin, and what all distillers of text detectors promise."""
+"""The methods beside KKD, each against a literal reference, and what all distillers of text detectors promise."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from distillation import (
 from distillation.fgd_text import instance_boxes
 from errors import InputError
 from models import PANLoss, PSENetLoss, build_detector
-from reference import text_losses as twin
+from reference import text_losses as reference
 from reference.fgd import level_terms
 
 METHODS = {
@@ -49,11 +49,11 @@ def outputs(learner, batch):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 1.0, 4.0]))
-def test_channel_wise_loss_equals_its_twin(seed, temperature):
+def test_channel_wise_loss_equals_its_reference(seed, temperature):
     rng = np.random.default_rng(seed)
     student, teacher = rng.normal(0, 3, (2, 2, 3, 4, 5)).astype(np.float32)
     found = channel_wise_loss(torch.from_numpy(student), torch.from_numpy(teacher), temperature)
-    expected = np.mean([twin.channel_wise(*maps, temperature) for maps in zip(student, teacher)])
+    expected = np.mean([reference.channel_wise(*maps, temperature) for maps in zip(student, teacher)])
     assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
@@ -70,7 +70,7 @@ def test_channel_wise_terms(precision):
         learnt, taught = outputs(learner, batch)
     for name, weight, field in (("cwd_feature", 50, "fused"), ("cwd_response", 3, "logits")):
         pairs = zip(*(getattr(maps, field).float().numpy() for maps in (learnt, taught)))
-        expected = weight * np.mean([twin.channel_wise(*pair, 2.0) for pair in pairs])
+        expected = weight * np.mean([reference.channel_wise(*pair, 2.0) for pair in pairs])
         assert losses[name].dtype == torch.float32
         assert losses[name].item() == pytest.approx(expected, rel=1e-4)
 
@@ -89,7 +89,7 @@ def test_feature_mse_term():
 def test_response_term_compares_text_and_kernel_but_no_embedding():
     learner, batch = learner_of("response", weight=2.0).eval(), random_batch()
     learnt, taught = (maps.logits.numpy()[:, :2] for maps in outputs(learner, batch))
-    expected = 2 * twin.soft_cross_entropy(learnt, taught)
+    expected = 2 * reference.soft_cross_entropy(learnt, taught)
     assert learner(batch).losses["response_bce"].item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -100,18 +100,18 @@ def test_response_term_compares_all_maps_of_psenet():
     batch = random_batch(kernels=6)
     learnt, taught = (maps.logits.numpy() for maps in outputs(learner, batch))
     assert learnt.shape[1] == 7
-    expected = twin.soft_cross_entropy(learnt, taught)
+    expected = reference.soft_cross_entropy(learnt, taught)
     assert learner(batch).losses["response_bce"].item() == pytest.approx(expected, rel=1e-5)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 255))
-def test_boxes_of_instances_equal_their_twin(seed, most):
+def test_boxes_of_instances_equal_their_reference(seed, most):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, most + 1, (2, 5, 7)).astype(np.uint8)
     labels[0, rng.random((5, 7)) < 0.8] = 0
     labels[1, rng.random((5, 7)) < 0.99] = 0  # often without any
     assert [boxes.tolist() for boxes in instance_boxes(torch.from_numpy(labels))] == [
-        twin.instance_boxes(image) for image in labels
+        reference.instance_boxes(image) for image in labels
     ]
 
 
@@ -122,7 +122,7 @@ def test_fgd_terms_of_text_boxes():
     learnt, taught = outputs(learner, batch)
     weights = dict(foreground=1e-3, background=5e-4, attention=5e-4, relation=5e-6)
     expected = dict.fromkeys(weights, 0.0)
-    boxes = [torch.tensor(twin.instance_boxes(labels)) for labels in batch.instances.numpy()]
+    boxes = [torch.tensor(reference.instance_boxes(labels)) for labels in batch.instances.numpy()]
     levels = zip(learner.pyramids[0].levels, learnt.pyramid, taught.pyramid, (4, 8, 16, 32))
     for terms, student, teacher, stride in levels:
         for name, value in level_terms(terms, student, teacher, boxes, stride).items():
@@ -137,7 +137,7 @@ def test_other_masks_of_kkd(mask):
     area = batch.text if mask == "text" else torch.ones_like(batch.text)
     learnt, taught = outputs(learner, batch)
     images = zip(learnt.fused.numpy(), taught.fused.numpy(), area.numpy())
-    expected = sum(twin.kernel_mask(*image) for image in images) / 6
+    expected = sum(reference.kernel_mask(*image) for image in images) / 6
     assert learner(batch).losses["kkd_feature"].item() == pytest.approx(expected, rel=1e-4)
 
 

@@ -157,7 +157,7 @@ def test_the_main_recipe_steps_at_full_size_within_24_gigabytes(checkpoint_of, t
 
 def test_every_multineck_recipe_is_there_and_listed():
     names = {p.stem for p in CONFIGS if p.parent.name == "multineck"}
-    both = ("faster_r101", "faster_r50", "faster_r50_twin", "faster_cascade_r101_to_faster_r50")
+    both = ("faster_r101", "faster_r50", "faster_r50_multineck", "faster_cascade_r101_to_faster_r50")
     expected = {f"{name}_{data}" for name in (*both, "fgd_faster_r101_to_faster_r50") for data in ("coco", "voc")}
     expected |= {"mask_r101_coco", "cascade_mask_r101_coco", "cascade_r101_voc", "faster_mask_r101_to_faster_r50_coco"}
     assert names == expected

@@ -1,4 +1,4 @@
-"""CTW1500 scores: hand-computed cases, and agreement with a slow twin on another clipping library."""
+"""CTW1500 scores: hand-computed cases, and agreement with a slow reference on another clipping library."""
 
 import numpy as np
 import pytest

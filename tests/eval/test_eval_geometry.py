@@ -1,4 +1,4 @@
-"""Areas of polygons as scores use them, against a slow twin on another clipping library and in rational numbers."""
+"""Areas of polygons as scores use them, against slow references: another clipping library, rational numbers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""MSRA-TD500 scores: hand-computed cases, and agreement with a slow twin on another clipping library."""
+"""MSRA-TD500 scores: hand-computed cases, and agreement with a slow reference on another clipping library."""
 
 import numpy as np
 import pytest

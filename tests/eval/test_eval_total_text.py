@@ -1,4 +1,4 @@
-"""Total-Text scores: every pass of DetEval by hand, and agreement with a slow twin on another clipping library."""
+"""Total-Text scores: every pass of DetEval by hand, and agreement with a slow reference on another clipping library."""
 
 import numpy as np
 import pytest

@@ -44,6 +44,7 @@ def changed(model: dict, key: str, value) -> dict:
         (TEXT, "head.in_channels", ...),
         (TEXT, "backbone.width", 16.0),
         (BOXES, "rpn", ...),
+        ({**BOXES, "neck": {"type": "MultiNeckFPN"}}, "neck.type", "TwinFPN"),
         (BOXES, "rpn.post_nms_train", 10),
         (BOXES, "heads.box_weights", [10, 10, 5, 5]),
         (BOXES, "heads.samples", 64),

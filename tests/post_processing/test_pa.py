@@ -1,4 +1,4 @@
-"""Pixel aggregation: the compiled function equals its plain-Python twin, label for label."""
+"""Pixel aggregation: the compiled function equals its plain-Python reference, label for label."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from reference.post_processing import components, pa_reference
 CASES = settings(max_examples=250, deadline=None)
 
 
-def assert_equals_twin(kernels, emb, min_area=0):
+def assert_equals_reference(kernels, emb, min_area=0):
     labels = pa(kernels, emb, min_area)
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(labels, pa_reference(np.asarray(kernels), np.asarray(emb), min_area))
@@ -60,14 +60,14 @@ def maps_with_flags(draw):
 
 @CASES
 @given(maps(), st.sampled_from([0, 1, 2, 3, 7.5, 20, -1, np.inf]))
-def test_equals_twin(case, min_area):
-    assert_equals_twin(*case, min_area)
+def test_equals_reference(case, min_area):
+    assert_equals_reference(*case, min_area)
 
 
 @settings(max_examples=60, deadline=None)
 @given(maps_with_flags(), st.sampled_from([0, 2]))
-def test_equals_twin_with_flagged_seeds(case, min_area):
-    assert_equals_twin(*case, min_area)
+def test_equals_reference_with_flagged_seeds(case, min_area):
+    assert_equals_reference(*case, min_area)
 
 
 @CASES
@@ -102,7 +102,7 @@ def test_kernels_of_any_width(width):
     np.testing.assert_array_equal(labels, expected)
 
 
-def test_equals_twin_on_a_full_size_map():
+def test_equals_reference_on_a_full_size_map():
     """Texts with one kernel, with several and with none, large enough that most of a row is inside one."""
     rng = np.random.default_rng(0)
     kernels = np.zeros((2, 160, 256), np.uint8)
@@ -111,7 +111,7 @@ def test_equals_twin_on_a_full_size_map():
         kernels[0, y : y + height, x : x + width] = 1
         if rng.random() < 0.8:
             kernels[1, y + 1 : y + height - 1, x + 1 : x + width // 2] = 1
-    assert assert_equals_twin(kernels, rng.normal(size=(4, 160, 256)).astype(np.float32), 3).max() > 20
+    assert assert_equals_reference(kernels, rng.normal(size=(4, 160, 256)).astype(np.float32), 3).max() > 20
 
 
 def test_first_come_first_served():
@@ -131,11 +131,11 @@ def test_kernel_pixels_outside_the_text_keep_their_label_and_grow_into_it():
 
 def test_a_kernel_between_two_texts_grows_into_both():
     kernels, emb = row_map("1100111", "0011000"), np.zeros((4, 1, 7), np.float32)
-    assert assert_equals_twin(kernels, emb).tolist() == [[1, 1, 1, 1, 1, 1, 1]]
+    assert assert_equals_reference(kernels, emb).tolist() == [[1, 1, 1, 1, 1, 1, 1]]
     kernels[1, 0, 6] = 1  # and meets the one of the other text there
-    assert assert_equals_twin(kernels, emb).tolist() == [[1, 1, 1, 1, 1, 2, 2]]
+    assert assert_equals_reference(kernels, emb).tolist() == [[1, 1, 1, 1, 1, 2, 2]]
     # Too small, it neither has nor joins the texts.
-    assert assert_equals_twin(row_map("1101110", "1010011"), emb, 2).tolist() == [[0, 0, 0, 3, 3, 3, 3]]
+    assert assert_equals_reference(row_map("1101110", "1010011"), emb, 2).tolist() == [[0, 0, 0, 3, 3, 3, 3]]
 
 
 def flagged_pair(area: int = 1089):
@@ -152,7 +152,7 @@ def test_flagged_seeds_only_take_pixels_within_3():
     emb[0, 36, :] = 3.0  # exactly 3 away from both means: taken
     emb[0, 37, :] = np.nextafter(np.float32(3), np.float32(4))  # beyond
     emb[0, 38, 5] = np.nan
-    labels = assert_equals_twin(kernels, emb)
+    labels = assert_equals_reference(kernels, emb)
     assert (labels[36] > 0).all()
     assert not labels[37].any()
     assert labels[38, 5] == 0 and labels[38, 6] == 2
@@ -161,7 +161,7 @@ def test_flagged_seeds_only_take_pixels_within_3():
 def test_a_rejected_pixel_can_join_another_seed():
     kernels, emb = flagged_pair()
     emb[1, 33:, :] = 5.0
-    labels = assert_equals_twin(kernels, emb)
+    labels = assert_equals_reference(kernels, emb)
     assert (labels[33:] == 2).all() and (labels[:33] == 1).all()
 
 
@@ -169,7 +169,7 @@ def test_a_rejected_pixel_can_join_another_seed():
 def test_the_area_ratio_must_exceed_1024(area, flagged):
     kernels, emb = flagged_pair(area)
     emb[0, 38, :] = 100.0
-    assert (assert_equals_twin(kernels, emb)[38] == 0).all() == flagged
+    assert (assert_equals_reference(kernels, emb)[38] == 0).all() == flagged
 
 
 def test_seeds_of_different_texts_are_not_flagged():
@@ -178,13 +178,13 @@ def test_seeds_of_different_texts_are_not_flagged():
     kernels[0, 39, :] = 0
     kernels[0, 39, 39] = 1
     kernels[0, 38, 39] = 0
-    assert (assert_equals_twin(kernels, emb)[38, :39] == 1).all()
+    assert (assert_equals_reference(kernels, emb)[38, :39] == 1).all()
 
 
 def test_dropped_seeds_flag_nobody():
     kernels, emb = flagged_pair()
     emb[0, 38, :] = 100.0
-    assert (assert_equals_twin(kernels, emb, 2)[38] == 1).all()
+    assert (assert_equals_reference(kernels, emb, 2)[38] == 1).all()
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.uint16, np.float32, np.float64, ">i4"])
@@ -213,7 +213,7 @@ def test_memory_order_does_not_matter():
     rng = np.random.default_rng(2)
     kernels, emb = flagged_pair()
     emb[:] = rng.normal(size=emb.shape) * 2
-    expected = assert_equals_twin(kernels, emb)
+    expected = assert_equals_reference(kernels, emb)
     np.testing.assert_array_equal(pa(np.asfortranarray(kernels), np.asfortranarray(emb)), expected)
     spread = np.repeat(np.repeat(emb, 2, axis=1), 3, axis=2)
     np.testing.assert_array_equal(pa(kernels, spread[:, ::2, ::3]), expected)
@@ -239,7 +239,7 @@ def test_maps_without_pixels(shape):
 @pytest.mark.parametrize("value", [0, 1])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (13, 7)])
 def test_uniform_maps(shape, value):
-    labels = assert_equals_twin(np.full((2, *shape), value, np.uint8), np.zeros((4, *shape), np.float32))
+    labels = assert_equals_reference(np.full((2, *shape), value, np.uint8), np.zeros((4, *shape), np.float32))
     assert (labels == value).all()
 
 

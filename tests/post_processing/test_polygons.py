@@ -35,7 +35,7 @@ def label_maps(draw):
     st.sampled_from([0.0, 0.7, 0.75]),
     st.sampled_from(["poly", "rect"]),
 )
-def test_equals_full_size_twin(case, min_area, min_score, bbox_type):
+def test_equals_full_size_reference(case, min_area, min_score, bbox_type):
     expected = label_polygons(*case, min_area, min_score, bbox_type)
     got = labels_to_polygons(*case, min_area=min_area, min_score=min_score, bbox_type=bbox_type)
     assert len(got) == len(expected)

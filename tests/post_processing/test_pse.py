@@ -1,4 +1,4 @@
-"""Progressive scale expansion: the compiled function equals its plain-Python twin, label for label."""
+"""Progressive scale expansion: the compiled function equals its plain-Python reference, label for label."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ DENSITIES = st.sampled_from([0.0, 0.05, 0.3, 0.55, 0.7, 0.95, 1.0])
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def assert_equals_twin(kernels, min_area=0):
+def assert_equals_reference(kernels, min_area=0):
     labels = pse(kernels, min_area)
     assert labels.dtype == np.int32 and labels.shape == np.shape(kernels)[1:]
     np.testing.assert_array_equal(labels, pse_reference(np.asarray(kernels), min_area))
@@ -51,23 +51,23 @@ def shrunken_instances(rng, count, size, n):
 
 @settings(max_examples=400, deadline=None)
 @given(noise(), st.sampled_from([0, 1, 2, 3, 7.5, 20, -1, np.inf]))
-def test_equals_twin_on_noise(kernels, min_area):
-    assert_equals_twin(kernels, min_area)
+def test_equals_reference_on_noise(kernels, min_area):
+    assert_equals_reference(kernels, min_area)
 
 
 @settings(max_examples=100, deadline=None)
 @given(SEEDS, st.integers(1, 12), st.integers(2, 7), st.sampled_from([0, 0, 5, 40]), st.floats(0, 0.1))
-def test_equals_twin_on_instances(seed, count, n, min_area, flipped):
+def test_equals_reference_on_instances(seed, count, n, min_area, flipped):
     rng = np.random.default_rng(seed)
     kernels = shrunken_instances(rng, count, tuple(rng.integers(8, 60, size=2)), n)
     kernels ^= rng.random(kernels.shape) < flipped
-    assert_equals_twin(kernels, min_area)
+    assert_equals_reference(kernels, min_area)
 
 
-def test_equals_twin_on_a_full_size_map():
+def test_equals_reference_on_a_full_size_map():
     kernels = shrunken_instances(np.random.default_rng(0), 70, (160, 256), 7)
-    assert assert_equals_twin(kernels).max() > 30
-    assert_equals_twin((np.random.default_rng(1).random((7, 160, 256)) < 0.6).astype(np.uint8), 3)
+    assert assert_equals_reference(kernels).max() > 30
+    assert_equals_reference((np.random.default_rng(1).random((7, 160, 256)) < 0.6).astype(np.uint8), 3)
 
 
 @settings(max_examples=100, deadline=None)
@@ -93,55 +93,55 @@ def nested(n: int, *rows: str) -> np.ndarray:
 
 def test_first_come_first_served():
     # The middle pixel is as far from both seeds; the left one stands first in the queue.
-    assert assert_equals_twin(nested(2, "2111112")).tolist() == [[1, 1, 1, 1, 2, 2, 2]]
+    assert assert_equals_reference(nested(2, "2111112")).tolist() == [[1, 1, 1, 1, 2, 2, 2]]
     # Down comes after up: the seed above takes the pixel between them.
-    assert assert_equals_twin(nested(2, "2", "1", "2")).ravel().tolist() == [1, 1, 2]
+    assert assert_equals_reference(nested(2, "2", "1", "2")).ravel().tolist() == [1, 1, 2]
 
 
 def test_a_larger_kernel_reaches_further_before_the_text_is_shared_out():
     # First to the right as far as its kernel goes, four pixels; then both seeds take one pixel of the text.
-    assert assert_equals_twin(nested(3, "3222113")).tolist() == [[1, 1, 1, 1, 1, 2, 2]]
+    assert assert_equals_reference(nested(3, "3222113")).tolist() == [[1, 1, 1, 1, 1, 2, 2]]
 
 
 def test_a_pixel_that_passed_its_label_on_is_not_looked_at_again():
     # The seed labels the pixel to its right, within the kernel. It is no edge pixel any more, so the text
     # below it, its neighbour, is reached from nowhere.
-    assert assert_equals_twin(nested(3, "32", "1.")).tolist() == [[1, 1], [0, 0]]
+    assert assert_equals_reference(nested(3, "32", "1.")).tolist() == [[1, 1], [0, 0]]
     # An edge pixel of the kernel goes on; around the corner, it reaches that text after all.
-    assert assert_equals_twin(nested(3, "32", "11")).tolist() == [[1, 1], [1, 1]]
+    assert assert_equals_reference(nested(3, "32", "11")).tolist() == [[1, 1], [1, 1]]
     # Without a kernel to grow through, the seed itself is still at the edge.
-    assert assert_equals_twin(nested(3, "31", "1.")).tolist() == [[1, 1], [1, 0]]
+    assert assert_equals_reference(nested(3, "31", "1.")).tolist() == [[1, 1], [1, 0]]
 
 
 def test_edge_pixels_go_on_in_the_order_in_which_they_were_taken():
     # Queue of the kernel: seed 1, seed 2, the pixel right of seed 1. The last two are edge pixels, and in
     # this order they meet the text between them: seed 2 wins, although it comes later in row-major order.
-    assert assert_equals_twin(nested(3, "32", ".1", ".3")).tolist() == [[1, 1], [0, 2], [0, 2]]
+    assert assert_equals_reference(nested(3, "32", ".1", ".3")).tolist() == [[1, 1], [0, 2], [0, 2]]
 
 
 def test_edge_pixels_outlast_scales_in_which_nothing_grows():
-    assert assert_equals_twin(nested(7, "7111.17")).tolist() == [[1, 1, 1, 1, 0, 2, 2]]
+    assert assert_equals_reference(nested(7, "7111.17")).tolist() == [[1, 1, 1, 1, 0, 2, 2]]
 
 
 def test_small_seeds_leave_and_the_others_keep_their_numbers():
     kernels = nested(3, "1312331")
-    assert assert_equals_twin(kernels, 2).tolist() == [[2, 2, 2, 2, 2, 2, 2]]
-    assert assert_equals_twin(kernels, 1).tolist() == [[1, 1, 1, 2, 2, 2, 2]]
-    assert not assert_equals_twin(kernels, 3).any()
+    assert assert_equals_reference(kernels, 2).tolist() == [[2, 2, 2, 2, 2, 2, 2]]
+    assert assert_equals_reference(kernels, 1).tolist() == [[1, 1, 1, 2, 2, 2, 2]]
+    assert not assert_equals_reference(kernels, 3).any()
 
 
 def test_labels_outside_the_text_stay():
     text, kernel, seed = [0, 0, 1, 1, 0], [0, 1, 0, 0, 0], [1, 0, 0, 0, 0]
-    assert assert_equals_twin(np.array([[text], [kernel], [seed]], np.uint8)).tolist() == [[1, 1, 1, 1, 0]]
+    assert assert_equals_reference(np.array([[text], [kernel], [seed]], np.uint8)).tolist() == [[1, 1, 1, 1, 0]]
     empty = [0] * 5
-    assert assert_equals_twin(np.array([[empty], [kernel], [seed]], np.uint8)).tolist() == [[1, 1, 0, 0, 0]]
-    assert assert_equals_twin(np.array([[empty], [empty], [seed]], np.uint8)).tolist() == [[1, 0, 0, 0, 0]]
+    assert assert_equals_reference(np.array([[empty], [kernel], [seed]], np.uint8)).tolist() == [[1, 1, 0, 0, 0]]
+    assert assert_equals_reference(np.array([[empty], [empty], [seed]], np.uint8)).tolist() == [[1, 0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("value", [0, 1])
 @pytest.mark.parametrize("shape", [(2, 1, 1), (3, 1, 9), (7, 9, 1), (4, 13, 7), (40, 3, 3)])
 def test_uniform_maps(shape, value):
-    assert (assert_equals_twin(np.full(shape, value, np.uint8)) == value).all()
+    assert (assert_equals_reference(np.full(shape, value, np.uint8)) == value).all()
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0)])
@@ -151,8 +151,8 @@ def test_maps_without_pixels(shape):
 
 def test_labels_do_not_leave_the_map_at_its_sides():
     # The end of a row and the start of the next lie side by side in memory.
-    assert assert_equals_twin(nested(3, "..3", "2..", "111")).tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
-    assert assert_equals_twin(nested(3, "112", "3..", "..2")).tolist() == [[1, 1, 1], [1, 0, 0], [0, 0, 0]]
+    assert assert_equals_reference(nested(3, "..3", "2..", "111")).tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
+    assert assert_equals_reference(nested(3, "112", "3..", "..2")).tolist() == [[1, 1, 1], [1, 0, 0], [0, 0, 0]]
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_any_nonzero_value_is_set(example):
 
 
 def test_memory_order_does_not_matter(example):
-    expected = assert_equals_twin(example)
+    expected = assert_equals_reference(example)
     np.testing.assert_array_equal(pse(np.asfortranarray(example)), expected)
     spread = np.repeat(np.repeat(example, 2, axis=1), 3, axis=2)
     np.testing.assert_array_equal(pse(spread[:, ::2, ::3]), expected)

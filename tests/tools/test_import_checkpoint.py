@@ -1,4 +1,4 @@
-"""Published checkpoints: literal twins of the published networks, imported, give the same output maps."""
+"""Published checkpoints: literal references of the published networks, imported, give the same output maps."""
 
 import pytest
 import torch

@@ -31,7 +31,7 @@ def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Co
     scores = [[name.replace("_", " "), *(f"{value:.4f}" for value in summary[name].values())] for name in configs]
     seconds = [[stage.replace("_", " "), f"{value:.0f}"] for stage, value in summary["seconds"].items()]
     parts = [
-        "<p>Two teachers and a student with a twin neck, each branch of which learns from one teacher; and the same "
+        "<p>Two teachers and a student with a multi-neck, each branch of which learns from one teacher; and the same "
         "student on its own. Trained and tested on synthetic shapes, scored as COCO does on images that none has "
         "seen. One seed: this shows that the path works, not what distillation gains.</p>",
         table(["", *next(iter(summary.values()))], scores),

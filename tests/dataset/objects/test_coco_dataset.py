@@ -103,7 +103,7 @@ def test_boxes_beyond_the_image(tmp_path, caplog):
     )
 )
 def test_boxes_are_what_pixels_say(tmp_path_factory, boxes):
-    """Against a literal twin: the pixels of the image that lie in the box."""
+    """Against a literal reference: the pixels of the image that lie in the box."""
     root = tmp_path_factory.mktemp("boxes")
     annotations = [box(i, 1, list(b)) for i, b in enumerate(boxes)]
     write(root, content(images=[image(1, 20, 30)], annotations=annotations))

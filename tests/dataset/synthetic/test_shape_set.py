@@ -198,7 +198,7 @@ def test_areas_of_shapes(name, low, high):
 
 
 def test_what_is_hidden_is_no_object(monkeypatch):
-    """All shapes on one spot, against a literal twin: what is drawn last hides the rest, nothing hides that."""
+    """All shapes on one spot, against a literal reference: what is drawn last hides the rest, nothing hides that."""
     monkeypatch.setattr(synthetic_shapes, "_place", lambda rng, size, shape: (64 - shape[1] // 2, 64 - shape[0] // 2))
     monkeypatch.setattr(synthetic_shapes, "_EMPTY", 0)
     covers = []

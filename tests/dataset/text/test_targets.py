@@ -25,7 +25,7 @@ def stars(draw, low: float = 20, high: float = 75) -> np.ndarray:
 
 
 def area(polygon: np.ndarray) -> float:
-    """A twin of the area, by triangles in a loop."""
+    """A reference of the area, by triangles in a loop."""
     total = 0.0
     for i in range(1, len(polygon) - 1):
         (ax, ay), (bx, by) = polygon[i] - polygon[0], polygon[i + 1] - polygon[0]

@@ -1,4 +1,4 @@
-"""Geometry: matrices against step-by-step twins, images against polygons, places of the crops; and colour."""
+"""Geometry: matrices against step-by-step references, images against polygons, places of the crops; and colour."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_scaled_size_rounds_up(h, w, scale, aspect):
     st.integers(0, 9),
 )
 def test_matrix_is_the_steps_one_by_one(h, w, flip, angle, top, left, seed):
-    """A twin in plain floats: scale about pixel centres, mirror, rotate about the centre, move."""
+    """A reference in plain floats: scale about pixel centres, mirror, rotate about the centre, move."""
     canvas = scaled_size((h, w), 640)
     points = np.random.default_rng(seed).uniform(-50, 1500, (6, 2))
     matrix = translate(Geometry((h, w), canvas, flip, angle).matrix(), top, left)
@@ -210,7 +210,7 @@ def test_drawn_geometry_covers_the_published_range():
     assert (704, 704) in jittered and any(h != w for h, w in jittered)
 
 
-def test_colour_against_a_twin_in_floats():
+def test_colour_against_a_reference_in_floats():
     image = np.random.default_rng(2).integers(0, 256, (16, 16, 3), np.uint8)
     for seed in range(20):
         brightness, saturation = draw_colour(np.random.default_rng(seed))
@@ -252,13 +252,13 @@ def test_sample_against_one_step_after_the_other(tmp_path, shape):
     transform = TrainTransform(192, 192, kernel_num=3, min_scale=0.6)
     for seed in range(6):
         ours = transform(read_image(record.image_path), record, np.random.default_rng(seed))
-        twin = plain_sample(record, np.random.default_rng(seed), 192, transform.ratios)
-        assert ours.name == twin.name and grey_levels(ours.image, twin.image) < 2
-        assert overlap(ours.targets.text, twin.targets.text) > 0.95
-        assert overlap(renumbered(ours.targets.instances), renumbered(twin.targets.instances)) > 0.95
-        for kernel, expected in zip(ours.targets.kernels, twin.targets.kernels):
+        reference = plain_sample(record, np.random.default_rng(seed), 192, transform.ratios)
+        assert ours.name == reference.name and grey_levels(ours.image, reference.image) < 2
+        assert overlap(ours.targets.text, reference.targets.text) > 0.95
+        assert overlap(renumbered(ours.targets.instances), renumbered(reference.targets.instances)) > 0.95
+        for kernel, expected in zip(ours.targets.kernels, reference.targets.kernels):
             assert overlap(kernel, expected) > 0.9
-        assert overlap(1 - ours.targets.training_mask, 1 - twin.targets.training_mask) > 0.95
+        assert overlap(1 - ours.targets.training_mask, 1 - reference.targets.training_mask) > 0.95
 
 
 @pytest.mark.parametrize("shape", [(300, 420), (90, 1200), (1200, 90)])

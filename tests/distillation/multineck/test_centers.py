@@ -22,7 +22,7 @@ from distillation.multineck.provenance import Provenance, check_same_classes, fi
 from distillation.multineck.roi_features import roi_descriptors
 from distillation.multineck.stage_files import DescriptorSet
 from errors import InputError
-from reference import fgd as twin
+from reference import fgd as reference
 
 ORIGIN = Provenance(
     teacher="work_dirs/r101/checkpoint_last.pth.tar",
@@ -55,11 +55,11 @@ BOXES = [
 
 
 @pytest.mark.parametrize("channels", [6, 24])
-def test_descriptors_equal_their_twin(channels):
+def test_descriptors_equal_their_reference(channels):
     pyramid = random_pyramid(channels)
     found = roi_descriptors(pyramid, [torch.tensor(b, dtype=torch.float32) for b in BOXES])
     expected = [
-        twin.descriptor([level[image].double().numpy() for level in pyramid], box)
+        reference.descriptor([level[image].double().numpy() for level in pyramid], box)
         for image, boxes in enumerate(BOXES)
         for box in boxes
     ]
@@ -114,7 +114,7 @@ def test_no_features_give_no_centres():
     assert centers.descriptors.shape == (0, 49) and centers.missing_classes() == list(ORIGIN.classes)
 
 
-def test_weights_equal_the_twin():
+def test_weights_equal_the_reference():
     rng = np.random.default_rng(0)
     centres = rng.normal(0, 0.3, (4, 49)).astype(np.float32)
     centers = Centers(centres, np.array([1, 1, 3, 1], np.int32), ORIGIN)
@@ -122,7 +122,7 @@ def test_weights_equal_the_twin():
     labels = np.array([*rng.integers(1, 4, 20), 1, 1, 3, 1])
     mse = nearest_mse(torch.from_numpy(descriptors), torch.from_numpy(labels), centers.table())
     expected = [
-        twin.centre_value(d.astype(float), centres[centers.labels == label].astype(float))
+        reference.centre_value(d.astype(float), centres[centers.labels == label].astype(float))
         for d, label in zip(descriptors, labels)
     ]
     assert centre_weights(mse).tolist() == pytest.approx(expected, rel=1e-3)

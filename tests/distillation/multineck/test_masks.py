@@ -1,4 +1,4 @@
-"""The masks of detection distillation against per-cell twins, and cases computed by hand."""
+"""The masks of detection distillation against per-cell references, and cases computed by hand."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distillation.masks import background_mask, centre_mask, foreground_mask, proposal_mask
-from reference import fgd as twin
+from reference import fgd as reference
 from reference.multineck import level_masks
 
 SIZE, STRIDE = (6, 8), 4  # a map of 32 x 24 pixels
@@ -36,7 +36,7 @@ def split(images: list) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(image, min_size=1, max_size=3))
-def test_masks_equal_their_twins(images):
+def test_masks_equal_their_references(images):
     boxes, values = split(images)
     found = foreground_mask(boxes, SIZE, STRIDE)
     outside = background_mask(found)
@@ -46,10 +46,12 @@ def test_masks_equal_their_twins(images):
         assert mask.shape == (len(images), *SIZE) and mask.dtype == torch.float32
     for b, (own, value) in enumerate(zip(boxes, values)):
         own, value = own.tolist(), value.numpy()
-        np.testing.assert_allclose(found[b], twin.foreground(own, SIZE, STRIDE), rtol=1e-6)
-        np.testing.assert_allclose(outside[b], twin.background(own, SIZE, STRIDE), rtol=1e-6)
-        np.testing.assert_allclose(weights[b], twin.centre(own, 1 + 10 * value.astype(float), SIZE, STRIDE), rtol=1e-6)
-        np.testing.assert_allclose(stacked[b], twin.proposals(own, value, SIZE, STRIDE), rtol=1e-6)
+        np.testing.assert_allclose(found[b], reference.foreground(own, SIZE, STRIDE), rtol=1e-6)
+        np.testing.assert_allclose(outside[b], reference.background(own, SIZE, STRIDE), rtol=1e-6)
+        np.testing.assert_allclose(
+            weights[b], reference.centre(own, 1 + 10 * value.astype(float), SIZE, STRIDE), rtol=1e-6
+        )
+        np.testing.assert_allclose(stacked[b], reference.proposals(own, value, SIZE, STRIDE), rtol=1e-6)
 
 
 def test_masks_of_two_overlapping_boxes_by_hand():
@@ -80,7 +82,7 @@ def test_stacked_proposals_stay_exact(number):
     boxes = np.concatenate([corner, corner + rng.uniform(0, 40, (number, 2))], 1).astype(np.float32)
     scores = rng.random(number).astype(np.float32)
     found = proposal_mask([torch.from_numpy(boxes)], [torch.from_numpy(scores)], (12, 12), 8)
-    np.testing.assert_allclose(found[0], twin.proposals(boxes, scores, (12, 12), 8), rtol=1e-6)
+    np.testing.assert_allclose(found[0], reference.proposals(boxes, scores, (12, 12), 8), rtol=1e-6)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(proposal_mask([torch.from_numpy(boxes)], [torch.from_numpy(scores)], (12, 12), 8), found)
 

@@ -14,7 +14,7 @@ from distillation.multineck.provenance import Provenance
 from distillation.multineck.roi_features import roi_descriptors
 from errors import InputError
 from models.objects.rcnn import build_rcnn
-from reference import fgd as twin
+from reference import fgd as reference
 from reference.multineck import OneByOne
 
 STRIDES = (4, 8, 16, 32)
@@ -52,8 +52,8 @@ def expected_terms(learner: MultiNeckDistiller, batch, index: int, centers: Cent
     pyramid = [level.double().numpy() for level in teacher.branches[0]]
     values = [
         [
-            twin.centre_value(
-                twin.descriptor([level[b] for level in pyramid], box), centers.descriptors[centers.labels == label]
+            reference.centre_value(
+                reference.descriptor([level[b] for level in pyramid], box), centers.descriptors[centers.labels == label]
             )
             for box, label in zip(target["boxes"].tolist(), target["labels"].tolist())
         ]
@@ -65,13 +65,15 @@ def expected_terms(learner: MultiNeckDistiller, batch, index: int, centers: Cent
         masks = {"foreground": [], "background": [], "object": []}
         for b, target in enumerate(batch.targets):
             boxes, found = target["boxes"].tolist(), teacher.detections[b]
-            masks["foreground"].append(twin.foreground(boxes, size, stride))
-            masks["background"].append(twin.background(boxes, size, stride))
-            centre = twin.centre(boxes, values[b], size, stride)
-            stacked = twin.proposals(found["boxes"].tolist(), found["scores"].numpy(), size, stride)
-            masks["object"].append(twin.object_mask(centre, stacked))
+            masks["foreground"].append(reference.foreground(boxes, size, stride))
+            masks["background"].append(reference.background(boxes, size, stride))
+            centre = reference.centre(boxes, values[b], size, stride)
+            stacked = reference.proposals(found["boxes"].tolist(), found["scores"].numpy(), size, stride)
+            masks["object"].append(reference.object_mask(centre, stacked))
         weights = {key: value.double().numpy() for key, value in terms.state_dict().items()}
-        for name, value in twin.fgd(own.detach().double().numpy(), taught, masks, terms.temperature, weights).items():
+        for name, value in reference.fgd(
+            own.detach().double().numpy(), taught, masks, terms.temperature, weights
+        ).items():
             total[name] += value
     return total
 
@@ -115,7 +117,7 @@ def test_losses_equal_those_of_networks_run_one_by_one():
 def test_losses_of_detectors_equal_those_of_detectors_run_one_by_one():
     torch.manual_seed(0)
     teachers = [build_rcnn(small_rcnn(heads, detections=150)).train() for heads in ("faster", "cascade")]
-    student = build_rcnn(small_rcnn(neck="TwinFPN"))
+    student = build_rcnn(small_rcnn(neck="MultiNeckFPN"))
     batch = random_batch()
     for teacher in teachers:
         for _ in range(5):
@@ -193,11 +195,13 @@ def test_switches_of_the_object_mask():
     )
     taught = plain.teachers[0](batch.images, batch.sizes)
     assert torch.equal(object_masks(plain, batch)[0], torch.ones(2, *size))
-    found = [twin.proposals(d["boxes"].tolist(), d["scores"].numpy(), size, 4) for d in plain.teachers[0].detections]
+    found = [
+        reference.proposals(d["boxes"].tolist(), d["scores"].numpy(), size, 4) for d in plain.teachers[0].detections
+    ]
     expected = np.stack([mask / mask.mean() for mask in found])
     np.testing.assert_allclose(object_masks(stacked, batch)[0], expected, rtol=1e-5)
     values = centred.centre_values(0, taught.branches[0], batch.targets)
-    found = [twin.centre(own, value.tolist(), size, 4) for own, value in zip(boxes, values)]
+    found = [reference.centre(own, value.tolist(), size, 4) for own, value in zip(boxes, values)]
     expected = np.stack([mask / mask.mean() for mask in found])
     np.testing.assert_allclose(object_masks(centred, batch)[0], expected, rtol=1e-5)
 

@@ -90,7 +90,7 @@ def test_published_detection_files_load_and_another_class_count_is_listed(tmp_pa
 @pytest.mark.parametrize(
     "depth, neck, heads, millions",
     [
-        (50, "TwinFPN", dict(type="FasterHeads"), 48.8),
+        (50, "MultiNeckFPN", dict(type="FasterHeads"), 48.8),
         (101, "FPN", dict(type="FasterHeads"), 60.7),
         (101, "FPN", dict(type="CascadeHeads", mask=True), 91.0),
     ],
@@ -103,7 +103,7 @@ def test_full_size_detectors_have_the_documented_number_of_parameters(depth, nec
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == millions
 
 
-@pytest.mark.parametrize("neck, branches", [("FPN", 1), ("TwinFPN", 2)])
+@pytest.mark.parametrize("neck, branches", [("FPN", 1), ("MultiNeckFPN", 2)])
 def test_output_has_the_documented_shapes(neck, branches):
     with torch.no_grad():
         out = build_rcnn(small_rcnn(neck=neck)).eval()(torch.randn(2, 3, 96, 160), [(96, 160), (70, 150)])
@@ -119,7 +119,7 @@ def test_output_has_the_documented_shapes(neck, branches):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_one_call_is_one_pass(training):
-    model, calls = build_rcnn(small_rcnn("mask", "TwinFPN")).train(training), []
+    model, calls = build_rcnn(small_rcnn("mask", "MultiNeckFPN")).train(training), []
     parts = [model.backbone["body"], model.backbone["fpn"], model.rpn.head, model.roi_heads.box_head]
     for part in parts:
         part.register_forward_hook(lambda module, *_: calls.append(module))
@@ -128,7 +128,7 @@ def test_one_call_is_one_pass(training):
     assert (out.losses == {}) != training and (out.detections == []) == training
 
 
-@pytest.mark.parametrize("heads, neck", [("faster", "TwinFPN"), ("mask", "FPN"), ("cascade", "FPN")])
+@pytest.mark.parametrize("heads, neck", [("faster", "MultiNeckFPN"), ("mask", "FPN"), ("cascade", "FPN")])
 def test_losses_are_finite_named_and_fall(heads, neck):
     torch.manual_seed(0)
     model, images = build_rcnn(small_rcnn(heads, neck)), images_of(TARGETS)
@@ -200,7 +200,7 @@ def test_wrong_calls_are_refused():
         (dict(backbone=dict(type="TorchvisionResNet", depth=34)), r"backbone\.depth=34: expected one of 18, 50, 101"),
         (dict(backbone=dict(type="TorchvisionResNet", frozen_stages=5)), r"backbone\.frozen_stages=5"),
         (dict(backbone=dict(type="TorchvisionResNet", width=16)), r"model\.backbone\.width: unknown, Torch"),
-        (dict(neck=dict(type="FPM")), r"model\.neck=.*FPM.*TwinFPN"),
+        (dict(neck=dict(type="FPM")), r"model\.neck=.*FPM.*MultiNeckFPN"),
         (dict(neck=dict(type="FPEMNeck")), r"model\.neck: FPEMNeck gives 4 levels"),
         (dict(neck=dict(type="FPN", in_channels=(1, 2, 3, 4))), r"model\.neck\.in_channels: unknown"),
         (dict(rpn=dict(type="RPN", sizes=(32, 64))), r"rpn\.sizes=\(32, 64\).*five"),

@@ -11,16 +11,19 @@ from torchvision.models.detection.image_list import ImageList
 from engine.training.checkpoint import new_detector
 from errors import InputError
 from models.objects.cascade import STAGE_BOX_WEIGHTS, CascadeHeads, refine
-from models.objects.fpn import LEVELS, STRIDES, TwinFPN
+from models.objects.fpn import LEVELS, STRIDES, MultiNeckFPN
 from models.objects.rcnn import build_rcnn
 from models.objects.roi_align import PyramidRoIAlign
 from models.objects.rpn import RPN, PyramidAnchors
 from reference.roi_align import TorchvisionRoIAlign
 
 
-def test_twin_neck_equals_its_definition():
+def test_multineck_equals_its_definition():
     torch.manual_seed(0)
-    neck, stages = TwinFPN((4, 6, 8, 10), 5), [torch.randn(2, c, 32 >> i, 48 >> i) for i, c in enumerate((4, 6, 8, 10))]
+    neck, stages = (
+        MultiNeckFPN((4, 6, 8, 10), 5),
+        [torch.randn(2, c, 32 >> i, 48 >> i) for i, c in enumerate((4, 6, 8, 10))],
+    )
     w, path = neck.state_dict(), {}
 
     def conv(x, name, padding):

@@ -1,4 +1,4 @@
-"""The losses and their gradients against literal twins in float64, on random and on degenerate maps."""
+"""The losses and their gradients against literal references in float64, on random and on degenerate maps."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from models.text.dice import dice_loss
 from models.text.embedding import BACKGROUND_SAMPLES, EmbeddingLoss, draw_background
 from models.text.iou import mean_iou
 from models.text.ohem import ohem_mask
-from reference import text_losses as twin
+from reference import text_losses as reference
 
 SIZE = 12
 SEEDS = st.integers(0, 10**6)
@@ -35,10 +35,10 @@ def with_gradient(x: torch.Tensor) -> torch.Tensor:
 
 @settings(max_examples=100, deadline=None)
 @given(SEEDS, st.sampled_from([0.0, 0.02, 0.3, 0.9, 1.0]), st.booleans(), st.sampled_from([1e-40, 1, 1e37]), DTYPES)
-def test_ohem_mask_equals_its_twin_exactly(seed, share, with_ties, scale, dtype):
+def test_ohem_mask_equals_its_reference_exactly(seed, share, with_ties, scale, dtype):
     logits, text, _, mask, _ = maps(seed, share, dtype=dtype)
     score = scale * (logits[:, 0].round() if with_ties else logits[:, 0])
-    expected = torch.stack([twin.ohem(*image) for image in zip(score, text, mask)])
+    expected = torch.stack([reference.ohem(*image) for image in zip(score, text, mask)])
     assert torch.equal(ohem_mask(score, text, mask), expected)
 
 
@@ -52,29 +52,29 @@ def test_ohem_counts_masked_negatives():
 
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, st.sampled_from([0.0, 0.3, 1.0]), DTYPES)
-def test_dice_and_iou_equal_their_twins(seed, share, dtype):
+def test_dice_and_iou_equal_their_references(seed, share, dtype):
     logits, text, _, mask, _ = maps(seed, share, dtype=dtype)
     ours, theirs = with_gradient(logits[:, 0]), with_gradient(logits[:, 0].double())
     found = dice_loss(ours, text, mask)
-    expected = torch.stack([twin.dice(*image) for image in zip(theirs, text, mask)])
+    expected = torch.stack([reference.dice(*image) for image in zip(theirs, text, mask)])
     found.sum().backward()
     expected.sum().backward()
     assert_close(found, expected.float(), atol=1e-5, rtol=0)
     assert_close(ours.grad, theirs.grad.float(), atol=1e-5, rtol=0)
-    expected = sum(twin.iou(*image) for image in zip(logits[:, 0], text, mask)) / 2
+    expected = sum(reference.iou(*image) for image in zip(logits[:, 0], text, mask)) / 2
     assert mean_iou(logits[:, 0], text, mask).item() == pytest.approx(expected, abs=1e-6)
 
 
 @settings(max_examples=150, deadline=None)
 @given(SEEDS, st.sampled_from([1, 2]), st.sampled_from([0, 1, 2, 5]), st.sampled_from([0.02, 0.4, 0.9, 1.0]), DTYPES)
-def test_embedding_loss_and_its_gradient_equal_the_twin(seed, version, instances, share, dtype):
+def test_embedding_loss_and_its_gradient_equal_the_reference(seed, version, instances, share, dtype):
     logits, _, kernel, mask, labels = maps(seed, share, max(instances, 1), dtype)
     check_embedding_loss(logits[:, 2:], labels * (instances > 0), kernel, mask, version, seed)
 
 
 @settings(max_examples=50, deadline=None)
 @given(SEEDS, st.sampled_from([1, 2]), st.sampled_from([1, 2, 5]))
-def test_embedding_loss_has_the_twins_gradient_where_distances_are_zero(seed, version, instances):
+def test_embedding_loss_has_the_references_gradient_where_distances_are_zero(seed, version, instances):
     # Pixels lie exactly at their mean, and means of instances and background pixels coincide.
     logits, _, kernel, mask, labels = maps(seed, instances=instances)
     of_label = logits[0, 0, 0, : instances + 1].sign()
@@ -90,7 +90,7 @@ def check_embedding_loss(features, labels, kernel, mask, version, seed):
     torch.manual_seed(seed)
     drawn, valid = draw_background(labels.flatten(1), mask.flatten(1), BACKGROUND_SAMPLES if version == 2 else 0)
     backgrounds = [x.flatten(1)[:, index[real]] for x, index, real in zip(theirs, drawn, valid)]
-    expected = torch.stack([twin.embedding(*image) for image in zip(theirs, labels, kernel, mask, backgrounds)])
+    expected = torch.stack([reference.embedding(*image) for image in zip(theirs, labels, kernel, mask, backgrounds)])
     weights = torch.tensor([1.0, -0.5])
     (found * weights).sum().backward()
     (expected * weights).sum().backward()
@@ -137,22 +137,24 @@ def test_pan_loss_is_finite_with_finite_gradients_on_degenerate_images(case, ver
     assert torch.isfinite(logits.grad).all()
 
 
-def test_pan_loss_weighs_and_averages_the_twins():
+def test_pan_loss_weighs_and_averages_the_references():
     logits, text, kernel, mask, labels = maps(7, text_share=0.1)  # most of the background is not selected
     ours, theirs = with_gradient(logits), with_gradient(logits.double())
     losses, metrics = PANLoss()(ours, text, kernel[:, None], mask, labels)
-    selected = [twin.ohem(*image) for image in zip(logits[:, 0], text, mask)]
+    selected = [reference.ohem(*image) for image in zip(logits[:, 0], text, mask)]
     expected = {
-        "text": average(twin.dice, theirs[:, 0], text, selected),
-        "kernel": 0.5 * average(twin.dice, theirs[:, 1], kernel, text * mask),
-        "embedding": 0.25 * average(twin.embedding, theirs[:, 2:], labels, kernel, mask),
+        "text": average(reference.dice, theirs[:, 0], text, selected),
+        "kernel": 0.5 * average(reference.dice, theirs[:, 1], kernel, text * mask),
+        "embedding": 0.25 * average(reference.embedding, theirs[:, 2:], labels, kernel, mask),
     }
     assert {k: v.item() for k, v in losses.items()} == pytest.approx(
         {k: v.item() for k, v in expected.items()}, abs=1e-5
     )
-    assert metrics["iou_kernel"].item() == pytest.approx(average(twin.iou, logits[:, 1], kernel, text * mask), abs=1e-6)
+    assert metrics["iou_kernel"].item() == pytest.approx(
+        average(reference.iou, logits[:, 1], kernel, text * mask), abs=1e-6
+    )
     assert not metrics["iou_text"].requires_grad
-    whole = twin.pan_loss(theirs, text, kernel[:, None], mask, labels)
+    whole = reference.pan_loss(theirs, text, kernel[:, None], mask, labels)
     assert whole.item() == pytest.approx(sum(expected.values()).item())
     whole.backward()
     sum(losses.values()).backward()
@@ -177,18 +179,18 @@ def test_loss_without_embedding_has_no_embedding_term():
     assert set(losses) == {"text", "kernel"}
 
 
-def test_psenet_loss_weighs_and_averages_the_twins():
+def test_psenet_loss_weighs_and_averages_the_references():
     logits, text, kernel, mask, labels = maps(8, text_share=0.1)
     kernels = torch.stack([text, kernel, kernel.roll(1, dims=2) * kernel], dim=1)
     logits = torch.cat([logits, -logits], dim=1)[:, :4]
     losses, metrics = PSENetLoss()(logits, text, kernels, mask, labels)
-    selected = [twin.ohem(*image) for image in zip(logits[:, 0], text, mask)]
-    dice = [average(twin.dice, logits[:, 1 + k], kernels[:, k], text * mask) for k in range(3)]
+    selected = [reference.ohem(*image) for image in zip(logits[:, 0], text, mask)]
+    dice = [average(reference.dice, logits[:, 1 + k], kernels[:, k], text * mask) for k in range(3)]
     assert losses["text"].item() == pytest.approx(
-        0.7 * average(twin.dice, logits[:, 0], text, selected).item(), abs=1e-5
+        0.7 * average(reference.dice, logits[:, 0], text, selected).item(), abs=1e-5
     )
     assert losses["kernel"].item() == pytest.approx(0.3 * sum(dice).item() / 3, abs=1e-5)
-    smallest = average(twin.iou, logits[:, 3], kernels[:, 2], text * mask)
+    smallest = average(reference.iou, logits[:, 3], kernels[:, 2], text * mask)
     assert metrics["iou_kernel"].item() == pytest.approx(smallest, abs=1e-6)
 
 

@@ -1,2 +1,2 @@
 _base_ = ["../_base_/faster_rcnn.py", "../_base_/coco2017.py", "../_base_/detection_16e.py"]
-model = dict(neck=dict(type="TwinFPN"))
+model = dict(neck=dict(type="MultiNeckFPN"))
