@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 MEMORY = "smaller images or batches (data.batch_size, --batch-size), fewer workers (data.num_workers)"
@@ -129,6 +130,19 @@ def restore_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as it is below nohup
             signal.signal(number, _end)
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Keeps Ctrl-C waiting, for good in processes that are started meanwhile; Windows cannot."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _end(number: int, _: object) -> None:

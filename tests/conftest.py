@@ -23,7 +23,7 @@ from dataset.synthetic.text_set import write_dataset
 ROOT = Path(__file__).resolve().parents[1]
 
 SMALL_CONFIG = """
-_base_ = ["{root}/config/_base_/kkd_r{depth}.py", "{root}/config/_base_/ctw1500.py"]
+_base_ = ["{root}/config/_base_/model/kkd_r{depth}.py", "{root}/config/_base_/data/ctw1500.py"]
 model = dict(
     backbone=dict(width=16),
     neck=dict(channels=16),

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from conftest import ROOT
 
-CONFIGS = sorted(p for p in (ROOT / "config").rglob("*.py") if p.parent.name != "_base_")
+CONFIGS = sorted(p for p in (ROOT / "config").rglob("*.py") if "_base_" not in p.parts)

@@ -1,18 +1,3 @@
 # The first teacher of the demo: Faster R-CNN.
-_base_ = ["../_base_/demo_multineck.py"]
-model = dict(
-    type="RCNN",
-    backbone=dict(type="ResNet", depth=50, width=16),
-    neck=dict(type="FPN", channels=64),
-    rpn=dict(
-        type="RPN",
-        sizes=[16, 32, 64, 128, 256],
-        pre_nms_train=400,
-        post_nms_train=200,
-        pre_nms_test=200,
-        post_nms_test=100,
-    ),
-    heads=dict(type="FasterHeads", representation=128, samples=64),
-    num_classes=6,
-)
-train_cfg = dict(lr=2e-3, schedule="polylr", epoch=3, optimizer="Adam", warmup=50, clip_grad=10.0, val_interval=3)
+_base_ = ["../_base_/model/demo_rcnn.py", "../_base_/data/demo_shapes.py", "../_base_/schedule/demo_shapes_3e.py"]
+model = dict(backbone=dict(depth=50), neck=dict(type="FPN"))

@@ -1,7 +1,6 @@
-_base_ = ["../_base_/kkd_r18.py", "../_base_/icdar2015.py"]
+_base_ = ["../_base_/model/kkd_r18.py", "../_base_/data/icdar2015.py", "../_base_/schedule/adam_600e.py"]
 model = dict(recompute=True)  # less memory in training, a little slower; False where memory is plenty
 data = dict(batch_size=32)
-train_cfg = dict(lr=1e-3, schedule="polylr", epoch=600, optimizer="Adam", pretrain=None)
 distiller = dict(
     type="KernelMaskDistiller",
     teachers=[dict(config="config/kkd/r50_ic15.py", checkpoint="work_dirs/kkd_r50_ic15/checkpoint_last.pth.tar")],

@@ -1,8 +1,7 @@
 # One student of two teachers of different form. Their text features have the 512 channels of the student's.
-_base_ = ["../_base_/kkd_r18.py", "../_base_/ctw1500.py"]
+_base_ = ["../_base_/model/kkd_r18.py", "../_base_/data/ctw1500.py", "../_base_/schedule/adam_600e.py"]
 model = dict(recompute=True)  # less memory in training, a little slower; False where memory is plenty
 data = dict(batch_size=32)
-train_cfg = dict(lr=1e-3, schedule="polylr", epoch=600, optimizer="Adam", pretrain=None)
 distiller = dict(
     type="KernelMaskDistiller",
     teachers=[

@@ -1,2 +1,1 @@
-_base_ = ["../_base_/kkd_r18.py", "../_base_/msra_td500.py"]
-train_cfg = dict(lr=1e-3, schedule="polylr", epoch=600, optimizer="Adam")
+_base_ = ["../_base_/model/kkd_r18.py", "../_base_/data/msra_td500.py", "../_base_/schedule/adam_600e.py"]

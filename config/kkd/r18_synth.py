@@ -1,3 +1,2 @@
-_base_ = ["../_base_/kkd_r18.py", "../_base_/synthtext.py"]
+_base_ = ["../_base_/model/kkd_r18.py", "../_base_/data/synthtext.py", "../_base_/schedule/adam_synthtext.py"]
 data = dict(batch_size=12)
-train_cfg = dict(lr=1e-3, schedule="polylr", epoch=1, optimizer="Adam", parts=100, save_interval=100)

@@ -1,2 +1,2 @@
-_base_ = ["../_base_/kkd_r50.py", "../_base_/ctw1500.py"]
-train_cfg = dict(lr=1e-3, schedule="polylr", epoch=400, optimizer="Adam")
+_base_ = ["../_base_/model/kkd_r50.py", "../_base_/data/ctw1500.py", "../_base_/schedule/adam_600e.py"]
+train_cfg = dict(epoch=400)

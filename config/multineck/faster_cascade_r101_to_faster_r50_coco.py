@@ -2,7 +2,7 @@
 #   python tools/collect_roi_features.py config/multineck/faster_cascade_r101_to_faster_r50_coco.py
 #   python tools/fit_centers.py work_dirs/multineck_faster_cascade_r101_to_faster_r50_coco/roi_features_teacher1.npz \
 #                               work_dirs/multineck_faster_cascade_r101_to_faster_r50_coco/roi_features_teacher2.npz
-_base_ = ["../_base_/faster_rcnn.py", "../_base_/coco2017.py", "../_base_/detection_16e.py"]
+_base_ = ["../_base_/model/faster_rcnn.py", "../_base_/data/coco2017.py", "../_base_/schedule/sgd_16e.py"]
 model = dict(neck=dict(type="MultiNeckFPN"))
 distiller = dict(
     type="MultiNeckDistiller",

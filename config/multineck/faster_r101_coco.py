@@ -1,2 +1,2 @@
-_base_ = ["../_base_/faster_rcnn.py", "../_base_/coco2017.py", "../_base_/detection_16e.py"]
+_base_ = ["../_base_/model/faster_rcnn.py", "../_base_/data/coco2017.py", "../_base_/schedule/sgd_16e.py"]
 model = dict(backbone=dict(depth=101))

@@ -1,9 +1,3 @@
-_base_ = ["../_base_/pan_r18.py", "../_base_/ctw1500.py"]
+_base_ = ["../_base_/model/pan_r18.py", "../_base_/data/ctw1500.py", "../_base_/schedule/adam_600e.py"]
 data = dict(batch_size=16)
-train_cfg = dict(
-    lr=1e-3,
-    schedule="polylr",
-    epoch=600,
-    optimizer="Adam",
-    pretrain="work_dirs/pan_r18_synth/checkpoint_last.pth.tar",
-)
+train_cfg = dict(pretrain="work_dirs/pan_r18_synth/checkpoint_last.pth.tar")

@@ -1,2 +1,1 @@
-_base_ = ["../_base_/pan_r18.py", "../_base_/icdar2015.py"]
-train_cfg = dict(lr=1e-3, schedule="polylr", epoch=600, optimizer="Adam")
+_base_ = ["../_base_/model/pan_r18.py", "../_base_/data/icdar2015.py", "../_base_/schedule/adam_600e.py"]

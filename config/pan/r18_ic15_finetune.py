@@ -1,8 +1,2 @@
-_base_ = ["../_base_/pan_r18.py", "../_base_/icdar2015.py"]
-train_cfg = dict(
-    lr=1e-3,
-    schedule="polylr",
-    epoch=600,
-    optimizer="Adam",
-    pretrain="work_dirs/pan_r18_synth/checkpoint_last.pth.tar",
-)
+_base_ = ["../_base_/model/pan_r18.py", "../_base_/data/icdar2015.py", "../_base_/schedule/adam_600e.py"]
+train_cfg = dict(pretrain="work_dirs/pan_r18_synth/checkpoint_last.pth.tar")

@@ -1,2 +1,1 @@
-_base_ = ["../_base_/pan_r18.py", "../_base_/synthtext.py"]
-train_cfg = dict(lr=1e-3, schedule="polylr", epoch=1, optimizer="Adam", parts=100, save_interval=100)
+_base_ = ["../_base_/model/pan_r18.py", "../_base_/data/synthtext.py", "../_base_/schedule/adam_synthtext.py"]

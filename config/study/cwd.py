@@ -1,5 +1,5 @@
 # Channel-wise distillation.
-_base_ = ["../_base_/study.py", "../_base_/demo_r18.py"]
+_base_ = ["../_base_/model/demo_r18.py", "../_base_/data/study.py", "../_base_/schedule/study.py"]
 distiller = dict(
     type="ChannelWiseDistiller",
     teachers=[dict(config="config/study/teacher.py", checkpoint="work_dirs/study_teacher/checkpoint_last.pth.tar")],

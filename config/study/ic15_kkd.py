@@ -1,5 +1,5 @@
 # Kernel-mask knowledge distillation on real images, of a student that has seen the study's synthetic ones.
-_base_ = ["../_base_/study_ic15.py", "../_base_/demo_r18.py"]
+_base_ = ["../_base_/model/demo_r18.py", "../_base_/data/study_ic15.py", "../_base_/schedule/study_ic15.py"]
 train_cfg = dict(pretrain="outputs/gain/synthetic/student_alone/seed_0/checkpoint_last.pth.tar")
 distiller = dict(
     type="KernelMaskDistiller",

@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 import cv2
 
-from errors import InputError
+from errors import InputError, without_interrupts
 from files import is_hidden
 
 DESCRIPTION = "synthetic.json"
@@ -70,13 +69,10 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int = 
     # Spawned, not forked: OpenCV's and torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     chunk = max(1, min(32, len(jobs) // (4 * workers)))
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-        yield from pool.map(work, jobs, chunksize=chunk)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
-    cv2.setNumThreads(1)
+    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        with without_interrupts():  # starts the processes, which leave Ctrl-C to this one
+            results = pool.map(work, jobs, chunksize=chunk)
+        yield from results
 
 
 @contextmanager

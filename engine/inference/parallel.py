@@ -9,13 +9,14 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from threading import Thread
 from typing import Any, TypeVar
 
 import cv2
 import torch
+
+from errors import without_interrupts
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -48,7 +49,7 @@ def ordered_map(
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context(), _start_process)
     waiting: deque[Future[Result]] = deque()
     try:
-        with _without_interrupts():  # half a pool could not be shut down
+        with without_interrupts():  # half a pool could not be shut down
             pool.submit(os.getpid)  # starts the processes
         for item in items:
             waiting.append(pool.submit(function, item))
@@ -58,19 +59,6 @@ def ordered_map(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Keeps Ctrl-C waiting; Windows cannot."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _start_process() -> None:

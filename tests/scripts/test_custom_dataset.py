@@ -66,9 +66,12 @@ def workplace(tmp_path_factory) -> Path:
     """A folder to run the guide in: its configs over small networks and images, and what the reader has."""
     folder = tmp_path_factory.mktemp("a reader")
     base = folder / "config" / "_base_"
-    base.mkdir(parents=True)
+    shutil.copytree(ROOT / "config" / "_base_" / "schedule", base / "schedule")
+    for path in (base / "schedule").iterdir():
+        path.write_text(smaller(path.read_text()))
+    (base / "model").mkdir()
     for depth in (18, 50):
-        (base / f"kkd_r{depth}.py").write_text(SMALL_MODEL.format(depth=depth))
+        (base / "model" / f"kkd_r{depth}.py").write_text(SMALL_MODEL.format(depth=depth))
     for name, content in configs().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(smaller(content))

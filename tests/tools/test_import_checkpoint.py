@@ -47,7 +47,7 @@ def kkd():
 def narrow_config(tmp_path):
     def write(model=None):
         path = tmp_path / "narrow.py"
-        base = (ROOT / "config/_base_/ctw1500.py").as_posix()
+        base = (ROOT / "config/_base_/data/ctw1500.py").as_posix()
         path.write_text(f"_base_ = [{base!r}]\nmodel = {model or narrow_kkd()!r}\nloss = dict(type='PANLoss')\n")
         return path
 

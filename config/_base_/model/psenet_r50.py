@@ -6,11 +6,3 @@ model = dict(
     head=dict(type="PSENetHead", hidden=256, kernel_num=7),
 )
 loss = dict(type="PSENetLoss", text_weight=0.7, kernel_weight=0.3)
-train_cfg = dict(
-    lr=1e-3,
-    schedule=[200, 400],
-    epoch=600,
-    optimizer="SGD",
-    momentum=0.99,
-    weight_decay=5e-4,
-)

@@ -7,3 +7,4 @@ model = dict(
     adapter=dict(type="FeatureAdapter", channels=128),
     head=dict(type="PANHead", hidden=32),
 )
+loss = dict(type="PANLoss", text_weight=1.0, kernel_weight=0.5, embedding_weight=0.25, embedding_version=1)

@@ -14,4 +14,3 @@ test_cfg = dict(
     bbox_type="poly",
     result_path="outputs/demo/submit",
 )
-loss = dict(type="PANLoss", text_weight=1.0, kernel_weight=0.5, embedding_weight=0.25, embedding_version=1)

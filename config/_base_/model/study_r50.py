@@ -6,3 +6,4 @@ model = dict(
     transformer=dict(type="VisualTransformer", channels=32, tokens=16),
     head=dict(type="PANHead", hidden=32),
 )
+loss = dict(type="PANLoss", text_weight=1.0, kernel_weight=0.5, embedding_weight=0.25, embedding_version=1)

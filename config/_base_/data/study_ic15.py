@@ -10,5 +10,3 @@ data = dict(
     test=dict(type="ICDAR2015", split="validation", short_size=736),
 )
 test_cfg = dict(protocol="icdar2015", variant="official", min_score=0.7, min_area=16, bbox_type="rect")
-loss = dict(type="PANLoss", text_weight=1.0, kernel_weight=0.5, embedding_weight=0.25, embedding_version=1)
-train_cfg = dict(lr=2e-3, schedule="polylr", epoch=12, optimizer="Adam", val_interval=6, save_interval=100)

@@ -7,5 +7,3 @@ data = dict(
     test=dict(type="CTW1500", split="test", short_size=192),
 )
 test_cfg = dict(protocol="ctw1500", variant="official", min_score=0.85, min_area=16, bbox_type="poly")
-loss = dict(type="PANLoss", text_weight=1.0, kernel_weight=0.5, embedding_weight=0.25, embedding_version=1)
-train_cfg = dict(lr=3e-3, schedule="polylr", epoch=3, optimizer="Adam", val_interval=1, save_interval=100)
