@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from errors import InputError
 
-MAX_INSTANCES = 200
+SLOTS = 256  # of an image: instances are numbered in uint8, 0 is background
 BACKGROUND_SAMPLES = 100
 _STRANDS = 8
 
@@ -51,7 +51,7 @@ class EmbeddingLoss(nn.Module):
         drawn, valid = draw_background(instances, training_mask, self.samples)  # (B, K)
         # On a GPU the size of what is selected would have to be read back, which stalls the stream: take all there.
         if embedding.is_cuda:
-            slots, own, sample = MAX_INSTANCES + 1, features, _gather(features, drawn)
+            slots, own, sample = SLOTS, features, _gather(features, drawn)
         else:
             slots = int(instances.max()) + 1
             pixels, inside = _instance_pixels(instances)  # (B, P)

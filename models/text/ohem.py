@@ -35,16 +35,5 @@ def _kth_largest(values: Tensor, k: Tensor) -> Tensor:
     """The k-th largest value (B, 1) of each row of (B, N), k (B,) from 1."""
     if values.is_cuda:  # a selection needs k on the host, which would stall the stream
         return values.sort(dim=1, descending=True).values.gather(1, (k.long() - 1)[:, None])
-    rows = [_kth_smallest(row, len(row) - number + 1) for row, number in zip(values, k.tolist())]
+    rows = [row.kthvalue(len(row) - number + 1).values for row, number in zip(values, k.tolist())]
     return torch.stack(rows)[:, None]
-
-
-def _kth_smallest(values: Tensor, k: int) -> Tensor:
-    """As `Tensor.kthvalue` of float32 (N,), but searches only among the values whose upper 16 bits are right."""
-    bits = values.view(torch.int32)
-    ordered = bits ^ (bits >> 31 & 0x7FFFFFFF)  # integers in the order of the values
-    bucket = (ordered >> 16) + 0x8000
-    reach = bucket.bincount(minlength=0x10000).cumsum(0)
-    found = int(torch.searchsorted(reach, k))
-    candidates = values[bucket == found]
-    return candidates.kthvalue(k - int(reach[found]) + len(candidates)).values
