@@ -21,6 +21,7 @@ from engine.settings import TrainSettings
 from engine.tasks import task_of
 from engine.tasks.base import Task
 from errors import FULL, InputError
+from files import read_text
 from models import MODELS
 
 SECTIONS = ("model", "loss", "data", "train_cfg", "test_cfg", "distiller")
@@ -71,7 +72,7 @@ def _check_sources(path: Path, bases: tuple[Path, ...] = ()) -> None:
     if path.resolve() in bases:
         raise InputError(f"{path}: is based on itself, by way of its _base_; take it out of one of them")
     try:
-        tree = ast.parse(path.read_text("utf-8"))
+        tree = ast.parse(read_text(path))
     except SyntaxError as error:
         raise InputError(f"{path}: SyntaxError: {error.msg}, line {error.lineno}; mend it there") from error
     except (ValueError, RecursionError) as error:

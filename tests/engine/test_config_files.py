@@ -1,5 +1,7 @@
 """What a config file may hold, and what is said of the rest: one line that names the key and the remedy."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -123,3 +125,13 @@ def test_weights_of_losses_below_nothing_are_refused(option):
     with pytest.raises(InputError, match=rf"{key}=.*: expected 0 or more"):
         load_config("config/kkd/r18_ctw.py", [option])
     load_config("config/kkd/r18_ctw.py", [f"{key}=0"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on Windows")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.py")
+    with pytest.raises(InputError, match=r"pipe\.py: is no regular file"):
+        load_config(tmp_path / "pipe.py")
+    (tmp_path / "own.py").write_text("_base_ = ['pipe.py']\n")
+    with pytest.raises(InputError, match="pipe"):
+        load_config(tmp_path / "own.py")
