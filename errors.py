@@ -80,8 +80,11 @@ def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
 
 
 def _of_thread(failed: threading.ExceptHookArgs) -> None:
-    """A full disk in a thread that writes a log: the main thread meets the same error, and says it once."""
-    if not isinstance(failed.exc_value, OSError):
+    """A full disk in a thread that writes a log: the main thread meets the same error, and says it once.
+
+    After a signal the threads of a pool whose processes have got it, too, fail in many ways.
+    """
+    if not isinstance(failed.exc_value, OSError) and not _Signals.ended_by:
         threading.__excepthook__(failed)
 
 
