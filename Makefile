@@ -21,7 +21,7 @@ test: setup $(VENV)/dev.stamp quality  ## everything CI runs
 test-slow: setup $(VENV)/dev.stamp  ## the tests that take minutes
 	$(RUN) -m pytest -q -m slow
 
-mutants: setup $(VENV)/dev.stamp  ## one mistake at a time, which the tests must see: six minutes on two cores
+mutants: setup $(VENV)/dev.stamp  ## one mistake at a time, which the tests must see: ten minutes on two cores
 	$(RUN) tools/mutation_check.py
 
 fuzz: setup  ## 100,000 damaged files to every reader; nothing may be worse than an error of one line

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -126,3 +128,25 @@ def write_aside(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         aside.unlink(missing_ok=True)
+
+
+def file_sha256(path: str | Path) -> str:
+    """Hash of a file; InputError if there is none."""
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def files_sha256(paths: Iterable[str | Path]) -> str:
+    """Hash of the names and contents of files, in their order; InputError if one cannot be read."""
+    paths = list(map(Path, paths))
+    digest = hashlib.sha256()
+    with ThreadPoolExecutor() as pool:
+        for path, content in zip(paths, pool.map(file_sha256, paths)):
+            digest.update(f"{path.name}\n{content}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()

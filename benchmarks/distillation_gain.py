@@ -35,7 +35,7 @@ from mmengine.config import Config
 
 from command_line import Parser
 
-from distillation.multineck.provenance import file_sha256  # isort: skip
+from files import file_sha256  # isort: skip
 from engine.cli import run_name  # isort: skip
 from engine.precision import PRECISIONS, fastest_precision  # isort: skip
 from engine.config import load_config  # isort: skip

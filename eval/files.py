@@ -12,7 +12,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any, BinaryIO, NamedTuple
 
 from errors import InputError
-from files import MAX_LABEL_BYTES, composed, is_hidden, open_regular, read_bytes
+from files import MAX_LABEL_BYTES, composed, is_hidden, open_regular, read_bytes, write_aside
 
 _MAX_DIRECTORY = 16 << 20  # bytes of a zip's list of its files: 100,000 names or more
 _UNPACKED, _RATIO = 64 << 20, 20  # bytes that a zip may unpack to, and how many more for each of its own
@@ -232,14 +232,13 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` for a file that becomes it at the end, or vanishes if anything is raised."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    """`files.write_aside`, whose failure is a mistake of the user's.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        os.replace(aside, path)
+        with write_aside(path) as aside:
+            yield aside
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()

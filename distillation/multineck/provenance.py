@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -110,26 +109,4 @@ def tensors_sha256(state: Mapping[str, Tensor]) -> str:
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def file_sha256(path: str | Path) -> str:
-    """Hash of a file; InputError if there is none."""
-    try:
-        with open(path, "rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    return digest.hexdigest()
-
-
-def files_sha256(paths: Iterable[str | Path]) -> str:
-    """Hash of the names and contents of files, in their order; InputError if one cannot be read."""
-    paths = list(map(Path, paths))
-    digest = hashlib.sha256()
-    with ThreadPoolExecutor() as pool:
-        for path, content in zip(paths, pool.map(file_sha256, paths)):
-            digest.update(f"{path.name}\n{content}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -16,7 +16,6 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import Dataset
 
-from distillation.multineck.provenance import file_sha256
 from engine.config import test_settings
 from engine.files import lock_folder
 from engine.inference.parallel import worker_count
@@ -28,7 +27,7 @@ from engine.tasks.base import Task
 from engine.training.checkpoint import load_detector
 from errors import InputError, say
 from eval.files import write_json
-from files import check_output, write_aside
+from files import check_output, file_sha256, write_aside
 from models.fuse import fuse_batch_norm
 
 SUFFIXES = (".pth.tar", ".pth", ".pt")

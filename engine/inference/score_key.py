@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from distillation.multineck.provenance import files_sha256
+from files import files_sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("annotations", "dataset", "distillation", "engine", "eval", "models", "post_processing")

@@ -92,7 +92,8 @@ class Checkpoints(Callback):
         self.headline = headline
         self.best = -1.0
         config = self.identity["config"]
-        self.measured = [config["data"].get("root"), config["data"].get("test"), config.get("test_cfg")]
+        rules = {key: value for key, value in config.get("test_cfg", {}).items() if key != "result_path"}
+        self.measured = [config["data"].get("root"), config["data"].get("test"), rules]
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "measured": self.measured}

@@ -19,13 +19,14 @@ from torch.utils.data import DataLoader, Subset
 from dataset import CocoDataset, DetectionBatch, DetectionTestTransform, collate_detection
 from distillation import Centers, load_centers
 from distillation.multineck.feature_files import FeatureWriter
-from distillation.multineck.provenance import Provenance, file_sha256, files_sha256, tensors_sha256
+from distillation.multineck.provenance import Provenance, tensors_sha256
 from distillation.multineck.roi_features import TOP_CHANNELS, roi_descriptors
 from engine.inference.parallel import start_worker
 from engine.inference.predictor import Track, silent
 from engine.precision import autocast
 from engine.training.teachers import Teacher
 from errors import InputError
+from files import file_sha256, files_sha256
 from models.weights import load_strict
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ import pytest
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from post_processing.pa import _checked
 
 from errors import InputError
 from post_processing import pa
@@ -289,22 +288,3 @@ def test_without_the_extension_the_package_imports_and_says_how_to_build_it():
     assert len(lines) == 2 and lines[0] == lines[1]
     assert lines[0].startswith(InputError.__name__)
     assert "post_processing.pa is missing: run  sh ./compile.sh" in lines[0]
-
-
-def misaligned(array: np.ndarray) -> np.ndarray:
-    """A copy whose first element lies at an odd address."""
-    raw = np.empty(array.nbytes + 1, np.uint8)
-    copy = raw[1:].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
-
-
-def test_misaligned_arrays_are_copied_before_they_are_read():
-    rng = np.random.default_rng(0)
-    kernels, emb = rng.random((2, 9, 11)) > 0.4, rng.normal(size=(4, 9, 11)).astype(np.float32)
-    assert not misaligned(emb).flags.aligned
-    checked_kernels, checked_emb, _ = _checked(misaligned(kernels), misaligned(emb), 0)
-    assert checked_emb.flags.aligned and checked_emb.flags.c_contiguous and checked_kernels.flags.aligned
-    np.testing.assert_array_equal(checked_emb, emb)
-    np.testing.assert_array_equal(pa(misaligned(kernels), misaligned(emb)), pa(kernels, emb))
-    assert _checked(kernels, emb, 0)[1] is emb  # nothing is copied without need

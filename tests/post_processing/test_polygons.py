@@ -38,11 +38,14 @@ def label_maps(draw):
 def test_equals_full_size_reference(case, min_area, min_score, bbox_type):
     expected = label_polygons(*case, min_area, min_score, bbox_type)
     got = labels_to_polygons(*case, min_area=min_area, min_score=min_score, bbox_type=bbox_type)
-    assert len(got) == len(expected)
-    for ours, theirs in zip(got, expected):
+    outlines = label_polygons(*case, min_area, min_score, "poly")
+    assert len(got) == len(expected) == len(outlines)
+    for ours, theirs, outline in zip(got, expected, outlines):
         assert ours.polygon.dtype == np.float32 and len(ours.polygon) >= 3
         if bbox_type == "rect" and not np.array_equal(ours.polygon, theirs.polygon):  # two rectangles of least area
             assert cv2.contourArea(ours.polygon) == pytest.approx(cv2.contourArea(theirs.polygon), rel=1e-4)
+            reach = [cv2.pointPolygonTest(ours.polygon, point, True) for point in outline.polygon.tolist()]
+            assert min(reach) > -1e-3 * max(1, *case[3])  # and around all of it
         else:
             np.testing.assert_array_equal(ours.polygon, theirs.polygon)
         assert ours.score == pytest.approx(theirs.score, abs=1e-12)

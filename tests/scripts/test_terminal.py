@@ -40,7 +40,7 @@ def refused(output: str) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="no such names on Windows")
 def test_files_and_checkpoints_of_such_names(configs, ctw_root, tmp_path):
-    """A dangling image, a folder of checkpoints with a damaged one; all of it named by what is said."""
+    """An image, labels without one, checkpoints of which one is damaged: what is said names them."""
     data = shutil.copytree(ctw_root, tmp_path / "data")
     image = sorted((data / "train" / "text_image").iterdir())[0]
     label = data / "train" / "text_label_curve" / f"{image.stem}.txt"

@@ -18,10 +18,11 @@ from distillation.multineck.centers import (
     save_centers,
 )
 from distillation.multineck.feature_files import FeatureWriter, read_features, write_features
-from distillation.multineck.provenance import Provenance, check_same_classes, file_sha256, tensors_sha256
+from distillation.multineck.provenance import Provenance, check_same_classes, tensors_sha256
 from distillation.multineck.roi_features import roi_descriptors
 from distillation.multineck.stage_files import DescriptorSet
 from errors import InputError
+from files import file_sha256
 from reference import fgd as reference
 
 ORIGIN = Provenance(

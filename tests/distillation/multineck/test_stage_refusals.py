@@ -1,6 +1,7 @@
 """What the stages of multi-neck distillation refuse to mix up, in one line that names both sides."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from stage_configs import SHAPES, changed_annotations, changed_checkpoint, load,
 
 from dataset.synthetic.shape_set import write_coco
 from distillation.multineck.centers import load_centers
+from engine import files
+from engine.files import lock_file
 from engine.training.checkpoint import save_checkpoint
 from engine.training.run import build_learner
 from engine.training.stages import centers_path, features_path
@@ -154,3 +157,32 @@ def test_what_the_collection_refuses(configs, done, tmp_path):
     assert "none.pth: no teacher checkpoint there; train one with  python train.py" in output
     output = run_script(*command, "--teacher", 1, "--cfg-options", "data.train.long_side=80", code=2)
     assert "its settings" in output and "remove the file to collect anew" in output
+
+
+def test_features_of_two_precisions_are_not_mixed(configs, done, tmp_path):
+    command = ["tools/collect_roi_features.py", configs["distill"], "--teacher", 1, "--out", tmp_path]
+    run_script(*command, "--max-steps", 2, "--precision", "bf16")
+    assert '"precision": "bf16"' in run_script(*command, code=2)
+    run_script(*command, "--precision", "bf16")
+    assert '"precision": "bf16"' in run_script(*command, code=2)  # also when it is complete
+
+
+def test_two_collections_do_not_share_a_file(configs, done, tmp_path, monkeypatch):
+    command = ["tools/collect_roi_features.py", configs["distill"], "--out", tmp_path]
+    with lock_file(features_path(tmp_path, 2)):
+        run_script(*command, "--teacher", 1)  # another machine may make the other one
+        monkeypatch.setattr(files, "lock_file", partial(lock_file, patience=0.1))
+        assert "another program works there" in run_script(*command, "--teacher", 2, code=2)
+
+
+def test_what_fit_centers_refuses_before_it_writes(done, tmp_path):
+    features = features_path(done / "distill", 1)
+    checkpoint = tmp_path / "checkpoint.pth.tar"
+    checkpoint.write_bytes(b"weights")
+    for options, said in [
+        (["--out", checkpoint], f"{checkpoint}: holds no class centres"),
+        (["--seed", 2**32], "a seed from 0 to 2^32 - 1"),
+        (["--out", tmp_path / "new.npz", "--plot", tmp_path / "c.xyz"], "use .png or .pdf"),
+    ]:
+        assert said in run_script("tools/fit_centers.py", features, *options, code=2)
+    assert checkpoint.read_bytes() == b"weights" and [p.name for p in tmp_path.iterdir()] == [checkpoint.name]

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,7 @@ from distillation.multineck.feature_files import read_features
 from distillation.multineck.provenance import Provenance
 from distillation.multineck.roi_features import roi_descriptors
 from distillation.multineck.stage_files import DescriptorSet
-from engine import files
 from engine.config import load_config
-from engine.files import lock_file
 from engine.tasks import task_of
 from engine.training.checkpoint import load_detector
 from engine.training.run import build_learner
@@ -298,32 +295,3 @@ def test_the_stages_on_real_voc_images(tmp_path):
     first, second = (read_features(features_path(tmp_path / "distill", number)) for number in (1, 2))
     np.testing.assert_array_equal(first.descriptors, second.descriptors)  # it is one teacher, twice
     assert len(first.provenance.classes) == 20 and first.provenance == second.provenance
-
-
-def test_features_of_two_precisions_are_not_mixed(configs, done, tmp_path):
-    command = ["tools/collect_roi_features.py", configs["distill"], "--teacher", 1, "--out", tmp_path]
-    run_script(*command, "--max-steps", 2, "--precision", "bf16")
-    assert '"precision": "bf16"' in run_script(*command, code=2)
-    run_script(*command, "--precision", "bf16")
-    assert '"precision": "bf16"' in run_script(*command, code=2)  # also when it is complete
-
-
-def test_two_collections_do_not_share_a_file(configs, done, tmp_path, monkeypatch):
-    command = ["tools/collect_roi_features.py", configs["distill"], "--out", tmp_path]
-    with lock_file(features_path(tmp_path, 2)):
-        run_script(*command, "--teacher", 1)  # another machine may make the other one
-        monkeypatch.setattr(files, "lock_file", partial(lock_file, patience=0.1))
-        assert "another program works there" in run_script(*command, "--teacher", 2, code=2)
-
-
-def test_what_fit_centers_refuses_before_it_writes(done, tmp_path):
-    features = features_path(done / "distill", 1)
-    checkpoint = tmp_path / "checkpoint.pth.tar"
-    checkpoint.write_bytes(b"weights")
-    for options, said in [
-        (["--out", checkpoint], f"{checkpoint}: holds no class centres"),
-        (["--seed", 2**32], "a seed from 0 to 2^32 - 1"),
-        (["--out", tmp_path / "new.npz", "--plot", tmp_path / "c.xyz"], "use .png or .pdf"),
-    ]:
-        assert said in run_script("tools/fit_centers.py", features, *options, code=2)
-    assert checkpoint.read_bytes() == b"weights" and [p.name for p in tmp_path.iterdir()] == [checkpoint.name]

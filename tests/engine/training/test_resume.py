@@ -185,7 +185,7 @@ def test_the_best_score_is_of_the_test_set_at_hand(configs, tmp_path):
     own["best"] = 0.9
     torch.save(state, tmp_path / "resume.ckpt")
     resumed = [*command[:-1], "--resume", "--cfg-options"]
-    run_script(*resumed, "train_cfg.epoch=2")
+    run_script(*resumed, "train_cfg.epoch=2", f"test_cfg.result_path={tmp_path / 'elsewhere'}")
     assert read_checkpoint(tmp_path / "checkpoint_best.pth.tar")["epoch"] == 1
     output = run_script(*resumed, "train_cfg.epoch=3", "test_cfg.min_score=0.5")
     assert "the next one is the best so far" in output

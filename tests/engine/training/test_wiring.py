@@ -75,6 +75,7 @@ def test_adam_has_the_weight_decay_of_the_config(steps_of, clip):
     steps = steps_of(f"train_cfg.lr={LR}", "train_cfg.weight_decay=0.3", f"train_cfg.clip_grad={clip}")
     first = [torch.zeros_like(p, dtype=torch.float64) for p in steps[0].before]
     second = copy.deepcopy(first)
+    cancels = [torch.zeros_like(p, dtype=torch.bool) for p in steps[0].before]
     for number, step in enumerate(steps, 1):
         rate = LR * (1 - (number - 1) / 6) ** 0.9
         for i, (before, gradient, after) in enumerate(zip(step.before, step.gradients, step.after)):
@@ -82,9 +83,11 @@ def test_adam_has_the_weight_decay_of_the_config(steps_of, clip):
             first[i] = 0.9 * first[i] + 0.1 * pull
             second[i] = 0.999 * second[i] + 0.001 * pull.square()
             scaled = (first[i] / (1 - 0.9**number)) / ((second[i] / (1 - 0.999**number)).sqrt() + 1e-8)
-            # Where a pull is nearly zero, its direction is a matter of rounding.
-            close = torch.isclose(after.double(), before.double() - rate * scaled, rtol=1e-4, atol=2e-4)
-            assert close.double().mean() > 0.9999
+            # Where gradient and decay cancel, the direction of what is left is a matter of rounding, from there on.
+            cancels[i] |= pull.abs() < 1e-4 * (gradient.double().abs() + 0.3 * before.double().abs())
+            expected = torch.where(cancels[i], after.double(), before.double() - rate * scaled)
+            torch.testing.assert_close(after.double(), expected, rtol=1e-4, atol=2e-4)
+    assert sum(map(torch.count_nonzero, cancels)) < 1e-3 * sum(map(torch.numel, cancels))
 
 
 def test_gradients_are_clipped_to_the_norm_of_the_config(steps_of):
