@@ -22,7 +22,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from dataset import DetectionBatch
+from dataset import ObjectBatch
 from distillation import Centers, MultiNeckDistiller
 from distillation.multineck.provenance import Provenance
 from engine.config import load_config
@@ -69,7 +69,7 @@ def steps(name: str, config: str, options: Sequence[str], shape: tuple[int, int,
 
 
 def step(
-    losses: Callable[[DetectionBatch], dict[str, Tensor]], trained: nn.Module, batch: DetectionBatch, bf16: bool
+    losses: Callable[[ObjectBatch], dict[str, Tensor]], trained: nn.Module, batch: ObjectBatch, bf16: bool
 ) -> Callable[[], dict[str, float]]:
     """A function that takes a step, but for the optimiser's, and returns the losses."""
 
@@ -95,7 +95,7 @@ def near(tolerance: float) -> Callable[[dict[str, float], dict[str, float]], str
     return check
 
 
-def random_batch(shape: tuple[int, int, int], classes: int, boxes: int = 8) -> DetectionBatch:
+def random_batch(shape: tuple[int, int, int], classes: int, boxes: int = 8) -> ObjectBatch:
     """Images of noise, with boxes of 5 to 50 % of their sides."""
     rng, (number, *size) = np.random.default_rng(0), shape
     targets = []
@@ -107,7 +107,7 @@ def random_batch(shape: tuple[int, int, int], classes: int, boxes: int = 8) -> D
     images = torch.randn(number, 3, *size, generator=torch.Generator().manual_seed(0))
     images = images.contiguous(memory_format=torch.channels_last)
     sizes, names = [tuple(size)] * number, [f"noise {i}" for i in range(number)]
-    return DetectionBatch(images, sizes, targets, list(range(number)), sizes, names)
+    return ObjectBatch(images, sizes, targets, list(range(number)), sizes, names)
 
 
 def networks(cfg: Config, options: Sequence[str], images: Tensor) -> tuple[MultiNeckDistiller, list[nn.Module]]:

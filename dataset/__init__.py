@@ -1,9 +1,9 @@
 """From files on disk to augmented samples and typed batches."""
 
 from dataset.images import UnreadableImage, normalise, read_image
-from dataset.objects.dataset import CocoDataset, build_detection_dataset
-from dataset.objects.records import DetectionBatch, DetectionRecord
-from dataset.objects.transforms import DetectionTestTransform, DetectionTrainTransform, collate_detection
+from dataset.objects.dataset import CocoDataset, build_object_dataset
+from dataset.objects.records import ObjectBatch, ObjectRecord
+from dataset.objects.transforms import ObjectTestTransform, ObjectTrainTransform, collate_objects
 from dataset.registry import PARSERS
 from dataset.sampler import EpochSampler
 from dataset.text.dataset import TextDataset, build_dataset
@@ -14,11 +14,11 @@ from dataset.text.transforms import resize_for_test
 __all__ = [
     "PARSERS",
     "CocoDataset",
-    "DetectionBatch",
-    "DetectionRecord",
-    "DetectionTestTransform",
-    "DetectionTrainTransform",
     "EpochSampler",
+    "ObjectBatch",
+    "ObjectRecord",
+    "ObjectTestTransform",
+    "ObjectTrainTransform",
     "TestSample",
     "TestTransform",
     "TextBatch",
@@ -27,9 +27,9 @@ __all__ = [
     "TrainTransform",
     "UnreadableImage",
     "build_dataset",
-    "build_detection_dataset",
+    "build_object_dataset",
     "collate",
-    "collate_detection",
+    "collate_objects",
     "normalise",
     "read_image",
     "resize_for_test",

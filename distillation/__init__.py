@@ -1,6 +1,6 @@
 """Learners: each turns a batch into named losses. A distillation method is one class in one file."""
 
-from distillation.base import LEARNERS, Distiller, Learner, StepResult, Supervised, SupervisedDetection
+from distillation.base import LEARNERS, Distiller, Learner, StepResult, Supervised, SupervisedObjects
 from distillation.channel_wise import ChannelWiseDistiller, channel_wise_loss
 from distillation.feature_mse import FeatureMSEDistiller
 from distillation.fgd import FGDDistiller
@@ -25,7 +25,7 @@ __all__ = [
     "ResponseDistiller",
     "StepResult",
     "Supervised",
-    "SupervisedDetection",
+    "SupervisedObjects",
     "TextDistiller",
     "channel_wise_loss",
     "kernel_mask_loss",

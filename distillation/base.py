@@ -32,7 +32,7 @@ class StepResult:
 
 
 class Learner(nn.Module):
-    """Base of all learners. Called with a batch (dataset.TextBatch or DetectionBatch), returns a StepResult.
+    """Base of all learners. Called with a batch (dataset.TextBatch or ObjectBatch), returns a StepResult.
 
     Args:
         student: the network that is trained and saved.
@@ -65,7 +65,7 @@ class Supervised(Learner):
         return self.loss(logits, batch.text, batch.kernels, batch.training_mask, batch.instances)
 
 
-class SupervisedDetection(Learner):
+class SupervisedObjects(Learner):
     """An object detector, which computes its losses itself: how teachers and lone students are trained."""
 
     def forward(self, batch: Any) -> StepResult:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from distillation.base import LEARNERS
 from distillation.text import TextDistiller, check_same_shape
-from models import DetectorOutput
+from models import TextOutput
 
 
 def channel_wise_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
@@ -52,7 +52,7 @@ class ChannelWiseDistiller(TextDistiller):
         self.weights = {"cwd_feature": feature_weight, "cwd_response": response_weight}
         self.temperature = temperature
 
-    def terms(self, learnt: DetectorOutput, taught: DetectorOutput, batch: Any, number: int) -> dict[str, Tensor]:
+    def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
         pairs = {"cwd_feature": (learnt.fused, taught.fused), "cwd_response": (learnt.logits, taught.logits)}
         terms = {}
         for name, (student, teacher) in pairs.items():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from distillation.base import LEARNERS
 from distillation.text import TextDistiller, check_same_shape
-from models import DetectorOutput
+from models import TextOutput
 
 
 @LEARNERS.register_module()
@@ -33,6 +33,6 @@ class FeatureMSEDistiller(TextDistiller):
         super().__init__(student, loss, teachers, teacher_weights)
         self.weight = weight
 
-    def terms(self, learnt: DetectorOutput, taught: DetectorOutput, batch: Any, number: int) -> dict[str, Tensor]:
+    def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
         check_same_shape("feature_mse", learnt.fused, taught.fused, number)
         return {"feature_mse": self.weight * F.mse_loss(learnt.fused.float(), taught.fused.float())}

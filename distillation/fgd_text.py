@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from distillation.base import LEARNERS
 from distillation.fgd_terms import PyramidTerms, box_masks
 from distillation.text import TextDistiller
-from models import DetectorOutput
+from models import TextOutput
 
 LABELS = 256  # of a uint8 map
 FAR = 2**31
@@ -65,7 +65,7 @@ class FGDTextDistiller(TextDistiller):
         options = dict(temperature=temperature, alpha=alpha, beta=beta, gamma=gamma, lambda_=lambda_)
         self.pyramids = nn.ModuleList(PyramidTerms(channels, **options) for _ in teachers)
 
-    def terms(self, learnt: DetectorOutput, taught: DetectorOutput, batch: Any, number: int) -> dict[str, Tensor]:
+    def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
         masks = box_masks(instance_boxes(batch.instances), taught.pyramid)
         terms = self.pyramids[number - 1](learnt.pyramid, taught.pyramid, masks)
         return {f"fgd_{name}": value for name, value in terms.items()}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from distillation.base import LEARNERS
 from distillation.text import TextDistiller, check_same_shape
 from errors import InputError
-from models import DetectorOutput
+from models import TextOutput
 
 
 def kernel_mask_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class KernelMaskDistiller(TextDistiller):
         self.batch_reduction = batch_reduction
         self.mask = mask
 
-    def terms(self, learnt: DetectorOutput, taught: DetectorOutput, batch: Any, number: int) -> dict[str, Tensor]:
+    def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
         pairs = {"kkd_feature": (learnt.fused, taught.fused), "kkd_response": (learnt.logits, taught.logits)}
         mask = self._mask(batch)
         terms = {}

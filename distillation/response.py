@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from distillation.base import LEARNERS
 from distillation.text import TextDistiller, check_same_shape
-from models import DetectorOutput
+from models import TextOutput
 
 
 @LEARNERS.register_module()
@@ -36,7 +36,7 @@ class ResponseDistiller(TextDistiller):
         super().__init__(student, loss, teachers, teacher_weights)
         self.weight = weight
 
-    def terms(self, learnt: DetectorOutput, taught: DetectorOutput, batch: Any, number: int) -> dict[str, Tensor]:
+    def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
         check_same_shape("response_bce", learnt.logits, taught.logits, number)
         maps = sum(name != "embedding" for name in self.student.head.maps)  # they come first
         probability = taught.logits[:, :maps].float().sigmoid()

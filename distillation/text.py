@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from distillation.base import Distiller, StepResult
 from errors import InputError
-from models import DetectorOutput
+from models import TextOutput
 
 
 class TextDistiller(Distiller):
@@ -63,11 +63,11 @@ class TextDistiller(Distiller):
                 losses[name + suffix] = weight * term
         return StepResult(losses, metrics)
 
-    def _teach(self, teacher: nn.Module, images: Tensor) -> DetectorOutput:
+    def _teach(self, teacher: nn.Module, images: Tensor) -> TextOutput:
         output = teacher(images)
         return output if self.uses_pyramid else output._replace(pyramid=())
 
-    def terms(self, learnt: DetectorOutput, taught: DetectorOutput, batch: Any, number: int) -> dict[str, Tensor]:
+    def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
         """The method's weighted scalars by name, for one teacher.
 
         Args:

@@ -83,7 +83,7 @@ def draw_objects(
 
     Args:
         boxes: (n, 4) ground truth, green.
-        found: as DetectionTask.predict returns for an image, or nothing; red, with class, score and outline of the
+        found: as ObjectTask.predict returns for an image, or nothing; red, with class, score and outline of the
             mask. What scores below SHOWN is left out.
         classes: names by label.
     """

@@ -11,7 +11,7 @@ from models.registry import LOSSES, MODELS
 from models.text.detector import TextDetector
 from models.text.fpem import FPEMNeck
 from models.text.head import PANHead, PSENetHead
-from models.text.output import DetectorOutput
+from models.text.output import TextOutput
 from models.text.pan_loss import PANLoss, PSENetLoss
 from models.text.psenet_fpn import PSENetFPN
 from models.text.transformer import FeatureAdapter, VisualTransformer
@@ -23,7 +23,6 @@ __all__ = [
     "RCNN",
     "RPN",
     "CascadeHeads",
-    "DetectorOutput",
     "FPEMNeck",
     "FasterHeads",
     "FeatureAdapter",
@@ -37,6 +36,7 @@ __all__ = [
     "RCNNOutput",
     "ResNet",
     "TextDetector",
+    "TextOutput",
     "TimmBackbone",
     "TorchvisionResNet",
     "VisualTransformer",

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dataset.objects.dataset import CocoDataset, build_detection_dataset
+from dataset.objects.dataset import CocoDataset, build_object_dataset
 
 TRAIN = {"type": "COCO", "annotations": "gt.json", "images": "images", "short_sides": [48], "long_side": 96}
 TEST = {"type": "COCO", "annotations": "gt.json", "images": "images", "short_side": 48, "long_side": 96}
@@ -51,7 +51,7 @@ def write(root: Path, tables: dict | None = None, images: bool = True) -> Path:
 
 
 def dataset_of(root: Path, training: bool = True, **options) -> CocoDataset:
-    return build_detection_dataset({**(TRAIN if training else TEST), **options}, root, training, seed=4)
+    return build_object_dataset({**(TRAIN if training else TEST), **options}, root, training, seed=4)
 
 
 def same(first, second) -> bool:

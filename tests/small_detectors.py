@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dataset.objects.records import DetectionBatch
+from dataset.objects.records import ObjectBatch
 
 CHANNELS = 6
 
@@ -41,12 +41,12 @@ class SmallDetector(nn.Module):
         return Output(branches[0], branches, {}, self.detections or [none] * len(images))
 
 
-def random_batch(boxes: list[list] | None = None, size: tuple[int, int] = (64, 96), seed: int = 0) -> DetectionBatch:
+def random_batch(boxes: list[list] | None = None, size: tuple[int, int] = (64, 96), seed: int = 0) -> ObjectBatch:
     """Two images; `boxes` are rows of x1, y1, x2, y2, label."""
     if boxes is None:
         boxes = [[[3, 5, 40, 60, 1], [20, 10, 96, 50, 2], [0, 0, 9, 9, 1]], [[50, 2, 60, 30, 3]]]
     rows = [torch.tensor(own, dtype=torch.float32).reshape(-1, 5) for own in boxes]
-    return DetectionBatch(
+    return ObjectBatch(
         images=torch.randn(len(boxes), 3, *size, generator=torch.Generator().manual_seed(seed)),
         sizes=[size] * len(boxes),
         targets=[{"boxes": own[:, :4], "labels": own[:, 4].long()} for own in rows],

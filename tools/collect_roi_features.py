@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> None:
     device = resolve_device(args.device)
     check_precision(args.precision, device)
     cli.check_counts(args, device)
-    if "distiller" not in cfg or task_of(cfg) is not TASKS["detection"]:
+    if "distiller" not in cfg or task_of(cfg) is not TASKS["objects"]:
         raise InputError(f"{args.config}: distils no object detector; use a config such as those of config/multineck")
     dataset = task_of(cfg).train_set(cfg.data, seed=0)
     folder = Path(args.work_dir or Path("work_dirs") / cli.run_name(args.config))

@@ -16,8 +16,8 @@ from annotations.coco_masks import rasterise
 from dataset.image_dataset import MAX_UNREADABLE, UNREADABLE, ImageDataset
 from dataset.images import UnreadableImage, read_image
 from dataset.issues import DataIssues, SampleIssues
-from dataset.objects.records import DetectionRecord
-from dataset.objects.transforms import DetectionTestTransform, DetectionTrainTransform
+from dataset.objects.records import ObjectRecord
+from dataset.objects.transforms import ObjectTestTransform, ObjectTrainTransform
 from errors import InputError
 
 CLIPPED = "boxes that reach out of their image by a pixel or more clipped"
@@ -38,7 +38,7 @@ class CocoDataset(ImageDataset):
         root: folder that the next two are relative to, as in `data.root`.
         annotations: instances file.
         images: folder of the images.
-        transform: what makes a sample of an image, a DetectionRecord and a random generator.
+        transform: what makes a sample of an image, a ObjectRecord and a random generator.
         seed: of the augmentation, >= 0.
         with_masks: samples have masks.
         skip_empty: leave out images without a box; None for: in training.
@@ -58,7 +58,7 @@ class CocoDataset(ImageDataset):
         root: Path | str,
         annotations: str,
         images: str,
-        transform: DetectionTrainTransform | DetectionTestTransform,
+        transform: ObjectTrainTransform | ObjectTestTransform,
         seed: int = 0,
         with_masks: bool = False,
         skip_empty: bool | None = None,
@@ -101,14 +101,14 @@ class CocoDataset(ImageDataset):
         rows = self._rows(index)
         return self._boxes[rows], self._annotations.labels[rows]
 
-    def record(self, index: int) -> DetectionRecord:
+    def record(self, index: int) -> ObjectRecord:
         """All that is known of an image without opening it; without masks."""
         image = self._images[index]
         name = str(PurePosixPath(self._annotations.file_names[image]).with_suffix(""))
         image_id = int(self._annotations.image_ids[image])
-        return DetectionRecord(self.image_path(index), image_id, name, *self.boxes_of(index))
+        return ObjectRecord(self.image_path(index), image_id, name, *self.boxes_of(index))
 
-    def read(self, index: int) -> tuple[np.ndarray, DetectionRecord]:
+    def read(self, index: int) -> tuple[np.ndarray, ObjectRecord]:
         record = self.record(index)
         image = read_image(record.image_path)
         size = self._annotations.image_sizes[self._images[index]].tolist()
@@ -136,7 +136,7 @@ class CocoDataset(ImageDataset):
 
 
 def _usable_boxes(
-    annotations: CocoAnnotations, transform: DetectionTrainTransform | DetectionTestTransform, issues: DataIssues
+    annotations: CocoAnnotations, transform: ObjectTrainTransform | ObjectTestTransform, issues: DataIssues
 ) -> tuple[np.ndarray, np.ndarray]:
     """Boxes (n, 4) float32 x1, y1, x2, y2 clipped to their image, and which of them to learn, ascending.
 
@@ -203,14 +203,12 @@ def _listing(folder: Path) -> set[str]:
         return set()
 
 
-def build_detection_dataset(
-    split_cfg: Mapping[str, Any], root: Path | str, training: bool, seed: int = 0
-) -> CocoDataset:
+def build_object_dataset(split_cfg: Mapping[str, Any], root: Path | str, training: bool, seed: int = 0) -> CocoDataset:
     """Builds the dataset of `data.train` or `data.test`.
 
     Args:
         split_cfg: `type`, which is 'COCO'; `annotations` and `images`, as CocoDataset takes them; further
-            keywords of CocoDataset and of DetectionTrainTransform or DetectionTestTransform; `root`, where a
+            keywords of CocoDataset and of ObjectTrainTransform or ObjectTestTransform; `root`, where a
             split lies elsewhere than the rest.
         root: `data.root`.
         training: which of the two transforms.
@@ -225,7 +223,7 @@ def build_detection_dataset(
     kind = options.pop("type", None)
     if kind != "COCO":
         raise InputError(f"{field}.type is {kind!r}; set it to COCO")
-    transform_class = DetectionTrainTransform if training else DetectionTestTransform
+    transform_class = ObjectTrainTransform if training else ObjectTestTransform
     of_dataset = _keywords(CocoDataset) - {"root", "transform", "seed"}
     allowed = of_dataset | _keywords(transform_class)
     unknown = sorted(options.keys() - allowed)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class DetectionRecord:
+class ObjectRecord:
     """One image and its objects, in pixels of the image as stored (EXIF orientation is not applied).
 
     Attributes:
@@ -37,7 +37,7 @@ class DetectionRecord:
 
 
 @dataclass(frozen=True)
-class DetectionSample:
+class ObjectSample:
     """One resized image.
 
     Attributes:
@@ -47,12 +47,12 @@ class DetectionSample:
     """
 
     image: np.ndarray
-    record: DetectionRecord
+    record: ObjectRecord
     original_size: tuple[int, int]
 
 
 @dataclass
-class DetectionBatch:
+class ObjectBatch:
     """Images of different sizes, padded with zeros at the right and at the bottom to one size.
 
     Attributes:
@@ -73,14 +73,14 @@ class DetectionBatch:
     original_sizes: list[tuple[int, int]]
     names: list[str]
 
-    def to(self, device: torch.device | str, non_blocking: bool = True) -> DetectionBatch:
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> ObjectBatch:
         """The batch on another device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-    def pin_memory(self) -> DetectionBatch:
+    def pin_memory(self) -> ObjectBatch:
         """The batch in page-locked memory; a DataLoader with `pin_memory=True` calls this."""
         return self._map(Tensor.pin_memory)
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> DetectionBatch:
+    def _map(self, function: Callable[[Tensor], Tensor]) -> ObjectBatch:
         targets = [{key: function(value) for key, value in target.items()} for target in self.targets]
         return replace(self, images=function(self.images), targets=targets)

@@ -15,13 +15,13 @@ import torch
 from torch.nn.functional import pad
 
 from dataset.images import normalise
-from dataset.objects.records import DetectionBatch, DetectionRecord, DetectionSample
+from dataset.objects.records import ObjectBatch, ObjectRecord, ObjectSample
 from errors import InputError
 
 _STRIDE = 32
 
 
-class DetectionTrainTransform:
+class ObjectTrainTransform:
     """Resizing to a side drawn at random, and flip.
 
     Args:
@@ -48,14 +48,14 @@ class DetectionTrainTransform:
         """(n,) the least by which images of `sizes` (n, 2) are scaled."""
         return _factors(sizes, min(self.short_sides), self.long_side)
 
-    def __call__(self, image: np.ndarray, record: DetectionRecord, rng: np.random.Generator) -> DetectionSample:
+    def __call__(self, image: np.ndarray, record: ObjectRecord, rng: np.random.Generator) -> ObjectSample:
         """Augments an image (H, W, 3) uint8; all randomness comes from `rng`."""
         short_side = self.short_sides[rng.integers(len(self.short_sides))]
         size = resized_size(image.shape[:2], short_side, self.long_side)
         return _sample(image, record, size, flip=rng.random() < self.flip)
 
 
-class DetectionTestTransform:
+class ObjectTestTransform:
     """Resizing for the test, and for whoever needs the objects of an image as it is tested: no randomness.
 
     Args:
@@ -73,7 +73,7 @@ class DetectionTestTransform:
         """As in training."""
         return _factors(sizes, self.short_side, self.long_side)
 
-    def __call__(self, image: np.ndarray, record: DetectionRecord, rng: np.random.Generator) -> DetectionSample:
+    def __call__(self, image: np.ndarray, record: ObjectRecord, rng: np.random.Generator) -> ObjectSample:
         """Resizes an image (H, W, 3) uint8; `rng` is not used."""
         return _sample(image, record, resized_size(image.shape[:2], self.short_side, self.long_side), flip=False)
 
@@ -88,7 +88,7 @@ def _factors(sizes: np.ndarray, short_side: int, long_side: int) -> np.ndarray:
     return np.minimum(short_side / sizes.min(axis=1, initial=1 << 30), long_side / sizes.max(axis=1, initial=1))
 
 
-def collate_detection(samples: Sequence[DetectionSample]) -> DetectionBatch:
+def collate_objects(samples: Sequence[ObjectSample]) -> ObjectBatch:
     """Pads samples to the largest of them, rounded up to a multiple of 32."""
     sizes = [sample.image.shape[1:] for sample in samples]
     height, width = (-(-max(sides) // _STRIDE) * _STRIDE for sides in zip(*sizes))
@@ -100,7 +100,7 @@ def collate_detection(samples: Sequence[DetectionSample]) -> DetectionBatch:
         if sample.record.masks is not None:
             target["masks"] = pad(torch.from_numpy(sample.record.masks), (0, width - w, 0, height - h))
         targets.append(target)
-    return DetectionBatch(
+    return ObjectBatch(
         images,
         sizes,
         targets,
@@ -110,7 +110,7 @@ def collate_detection(samples: Sequence[DetectionSample]) -> DetectionBatch:
     )
 
 
-def _sample(image: np.ndarray, record: DetectionRecord, size: tuple[int, int], flip: bool) -> DetectionSample:
+def _sample(image: np.ndarray, record: ObjectRecord, size: tuple[int, int], flip: bool) -> ObjectSample:
     (h0, w0), (h, w) = image.shape[:2], size
     resized = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
     boxes = record.boxes * np.array([w / w0, h / h0, w / w0, h / h0], np.float32)
@@ -120,7 +120,7 @@ def _sample(image: np.ndarray, record: DetectionRecord, size: tuple[int, int], f
         boxes = np.array([w, 0, w, 0], np.float32) + boxes[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32)
         masks = masks if masks is None else np.ascontiguousarray(masks[:, :, ::-1])
     record = replace(record, boxes=boxes, masks=masks)
-    return DetectionSample(normalise(resized), record, (h0, w0))
+    return ObjectSample(normalise(resized), record, (h0, w0))
 
 
 def _resized_masks(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:

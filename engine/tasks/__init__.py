@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.tasks.base import Task
-from engine.tasks.objects import DetectionTask
+from engine.tasks.objects import ObjectTask
 from engine.tasks.text import TextTask
 from models import MODELS
 
-TASKS: dict[str, Task] = {"text": TextTask(), "detection": DetectionTask()}
+TASKS: dict[str, Task] = {"text": TextTask(), "objects": ObjectTask()}
 
 
 def task_of(cfg: Mapping[str, Any]) -> Task:

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from dataset import (
     CocoDataset,
-    DetectionTestTransform,
-    DetectionTrainTransform,
-    build_detection_dataset,
-    collate_detection,
+    ObjectTestTransform,
+    ObjectTrainTransform,
+    build_object_dataset,
+    collate_objects,
     read_image,
 )
-from dataset.objects.records import DetectionRecord, DetectionSample
-from distillation import SupervisedDetection
+from dataset.objects.records import ObjectRecord, ObjectSample
+from distillation import SupervisedObjects
 from engine.checks import check_names, check_type, check_values, one_of, parameters
 from engine.outputs import kept
 from engine.tasks.base import NetworkInput, Task
@@ -39,7 +39,7 @@ _MASK_THRESHOLD = 0.5  # of the probability that a pixel belongs to an object
 
 
 @dataclass(frozen=True)
-class DetectionTestSettings:
+class ObjectTestSettings:
     """How detections are scored.
 
     Attributes:
@@ -57,13 +57,13 @@ class DetectionTestSettings:
         one_of("test_cfg.variant", self.variant, coco.VARIANTS)
 
 
-class DetectionTask(Task):
+class ObjectTask(Task):
     """Images to boxes, and masks of detectors that have them; scored as COCO does."""
 
     scores = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
     headline = "ap"
-    settings = DetectionTestSettings
-    collate = staticmethod(collate_detection)
+    settings = ObjectTestSettings
+    collate = staticmethod(collate_objects)
 
     def check(self, cfg: Mapping[str, Any]) -> None:
         if "loss" in cfg:
@@ -71,7 +71,7 @@ class DetectionTask(Task):
 
     def check_split(self, field: str, split: Any, training: bool) -> None:
         check_type(field, split, ("COCO",))
-        transform = DetectionTrainTransform if training else DetectionTestTransform
+        transform = ObjectTrainTransform if training else ObjectTestTransform
         known = (parameters(CocoDataset) - {"seed"}) | parameters(transform)
         check_names(field, split, {"type", "root", *known})
         for kind in (CocoDataset, transform):
@@ -86,21 +86,21 @@ class DetectionTask(Task):
         if getattr(student.roi_heads, "mask_head", None) is not None and not data["train"].get("with_masks"):
             raise InputError("model.heads has a mask head, which learns from masks; set data.train.with_masks=True")
 
-    def supervised(self, student: nn.Module, loss: nn.Module | None) -> SupervisedDetection:
-        return SupervisedDetection(student)
+    def supervised(self, student: nn.Module, loss: nn.Module | None) -> SupervisedObjects:
+        return SupervisedObjects(student)
 
     def train_set(self, data: Mapping[str, Any], seed: int) -> CocoDataset:
-        dataset = build_detection_dataset(data["train"], data["root"], training=True, seed=seed)
+        dataset = build_object_dataset(data["train"], data["root"], training=True, seed=seed)
         logger.info(dataset.overview())
         return dataset
 
     def check_batch(self, dataset: CocoDataset, batch_size: int) -> None:
         """Any will do: images differ in size, and normalisation by batches is mostly frozen in object detectors."""
 
-    def test_set(self, data: Mapping[str, Any], settings: DetectionTestSettings) -> CocoDataset:
+    def test_set(self, data: Mapping[str, Any], settings: ObjectTestSettings) -> CocoDataset:
         if data.get("test") is None:
             raise InputError("data.test is missing: this config only trains; use one with a test split")
-        dataset = build_detection_dataset(data["test"], data["root"], training=False)
+        dataset = build_object_dataset(data["test"], data["root"], training=False)
         instances, ignored = dataset.instance_counts()
         if instances == ignored:
             raise InputError(f"{dataset.ground_truth}: has no box to find: nothing can be scored; give another file")
@@ -109,14 +109,14 @@ class DetectionTask(Task):
     def check_labels(self, detector: nn.Module, dataset: CocoDataset) -> None:
         label_map(detector, dataset)
 
-    def test_transform(self, split: Mapping[str, Any]) -> DetectionTestTransform:
-        return DetectionTestTransform(**{key: split[key] for key in parameters(DetectionTestTransform) & split.keys()})
+    def test_transform(self, split: Mapping[str, Any]) -> ObjectTestTransform:
+        return ObjectTestTransform(**{key: split[key] for key in parameters(ObjectTestTransform) & split.keys()})
 
-    def unlabelled(self, path: Path, key: int) -> DetectionRecord:
-        return DetectionRecord(path, key, path.stem, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    def unlabelled(self, path: Path, key: int) -> ObjectRecord:
+        return ObjectRecord(path, key, path.stem, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
 
-    def network_input(self, sample: DetectionSample) -> NetworkInput:
-        batch = collate_detection([sample])
+    def network_input(self, sample: ObjectSample) -> NetworkInput:
+        batch = collate_objects([sample])
         [image], [size], [original_size], [key] = batch.images, batch.sizes, batch.original_sizes, batch.image_ids
         return NetworkInput(key, image, tuple(size), original_size)
 
@@ -124,7 +124,7 @@ class DetectionTask(Task):
         return detector(images, sizes).detections
 
     def post_processing(
-        self, detector: nn.Module, settings: DetectionTestSettings, dataset: CocoDataset
+        self, detector: nn.Module, settings: ObjectTestSettings, dataset: CocoDataset
     ) -> Callable[..., dict[str, Any]]:
         labels = label_map(detector, dataset) if hasattr(dataset, "classes") else None
         return partial(to_original, label_map=labels, with_masks=settings.variant == "segm")
@@ -135,7 +135,7 @@ class DetectionTask(Task):
             check_output(field, path / RESULTS, folder=False)
 
     def write(
-        self, results: dict[int, Any], dataset: CocoDataset, settings: DetectionTestSettings, path: str | Path
+        self, results: dict[int, Any], dataset: CocoDataset, settings: ObjectTestSettings, path: str | Path
     ) -> Path:
         path = Path(path)
         path = path if path.suffix == ".json" else path / RESULTS
@@ -143,7 +143,7 @@ class DetectionTask(Task):
         return path
 
     def score(
-        self, results: dict[int, Any], dataset: CocoDataset, settings: DetectionTestSettings, path: str | Path
+        self, results: dict[int, Any], dataset: CocoDataset, settings: ObjectTestSettings, path: str | Path
     ) -> dict[str, Any]:
         path = self.write(results, dataset, settings, path)
         with kept(path):

@@ -16,7 +16,7 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import DataLoader, Subset
 
-from dataset import CocoDataset, DetectionBatch, DetectionTestTransform, collate_detection
+from dataset import CocoDataset, ObjectBatch, ObjectTestTransform, collate_objects
 from distillation import Centers, load_centers
 from distillation.multineck.feature_files import FeatureWriter
 from distillation.multineck.provenance import Provenance, tensors_sha256
@@ -84,15 +84,15 @@ def collect(
     load_strict(teacher.network, teacher.weights, source=teacher.checkpoint)
     network = teacher.network.eval().to(device, memory_format=torch.channels_last)
     resized = copy.copy(dataset)
-    resized.transform = DetectionTestTransform(**_sides(dataset))
+    resized.transform = ObjectTestTransform(**_sides(dataset))
     with FeatureWriter(path, provenance(cfg, teacher, dataset, precision)) as writer:
         if writer.resume_at:
             logger.info("%s: %d of %d images are there already", path, writer.resume_at, len(dataset))
         indices = range(writer.resume_at, len(dataset))[: most if most > 0 else None]
         loader = DataLoader(
-            Subset(resized, indices), 1, collate_fn=collate_detection, num_workers=workers, worker_init_fn=start_worker
+            Subset(resized, indices), 1, collate_fn=collate_objects, num_workers=workers, worker_init_fn=start_worker
         )
-        batch: DetectionBatch
+        batch: ObjectBatch
         for batch, index in zip(track(loader, len(indices)), indices):
             with torch.inference_mode():
                 with autocast(precision, device):

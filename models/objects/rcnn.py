@@ -58,7 +58,7 @@ class RCNN(nn.Module):
         classes: the names of what it was trained on, in the order of its labels; empty where they are not known.
     """
 
-    task = "detection"
+    task = "objects"
     stride = 32
 
     def __init__(

@@ -12,7 +12,7 @@ from errors import InputError
 from models.layers import upsample_to
 from models.recompute import recomputed
 from models.registry import MODELS
-from models.text.output import DetectorOutput
+from models.text.output import TextOutput
 
 
 @MODELS.register_module()
@@ -49,7 +49,7 @@ class TextDetector(nn.Module):
         self.head = head
         self.recompute = recompute
 
-    def forward(self, images: Tensor) -> DetectorOutput:
+    def forward(self, images: Tensor) -> TextOutput:
         """Runs on (B, 3, H, W) float images; raises ValueError unless H and W are multiples of 32."""
         if images.shape[-2] % self.stride or images.shape[-1] % self.stride:
             raise ValueError(f"image sides {tuple(images.shape[-2:])} must be multiples of {self.stride}")
@@ -62,7 +62,7 @@ class TextDetector(nn.Module):
         fused = torch.cat([upsample_to(level, pyramid[0]) for level in pyramid], dim=1)  # (B, 4C, H/4, W/4)
         if self.adapter is not None:
             fused = self.adapter(fused)
-        return DetectorOutput(tuple(pyramid), fused, self.head(fused))
+        return TextOutput(tuple(pyramid), fused, self.head(fused))
 
 
 def build_text_detector(model: Mapping[str, Any]) -> nn.Module:

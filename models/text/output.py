@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 
-class DetectorOutput(NamedTuple):
+class TextOutput(NamedTuple):
     """The maps of one forward pass, for images of (B, 3, H, W).
 
     Attributes:

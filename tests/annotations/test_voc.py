@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from annotations.voc import CLASSES, find_annotations, parse, split_images, to_coco
-from dataset.objects.dataset import build_detection_dataset
+from dataset.objects.dataset import build_object_dataset
 from errors import InputError
 from eval.coco import evaluate, write_results
 from tools import voc_to_coco
@@ -172,7 +172,7 @@ def test_tool(tmp_path, capsys):
             "images": ".",
             "short_sides": [64],
         }
-        dataset = build_detection_dataset(options, tmp_path / source, training=True)
+        dataset = build_object_dataset(options, tmp_path / source, training=True)
         assert len(dataset) == 8 and dataset.record(0).boxes.tolist() == [[10, 20, 30, 60]]
         assert dataset.record(0).name.startswith(f"{prefix}JPEGImages/") and dataset[0].image.shape == (3, 64, 80)
     ids = [
@@ -234,7 +234,7 @@ def test_real_samples(tmp_path):
             "images": "VOC2012",
             "short_side": 96,
         }
-        dataset = build_detection_dataset(options, REAL, training=False)
+        dataset = build_object_dataset(options, REAL, training=False)
         assert dataset.classes == CLASSES
         records = [dataset.read(i)[1] for i in range(len(dataset))]  # sizes are checked against the images
         total += len(records)

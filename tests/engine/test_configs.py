@@ -13,7 +13,7 @@ from PIL import Image
 from shipped_configs import CONFIGS
 from text_networks import random_batch
 
-from dataset import collate_detection
+from dataset import collate_objects
 from distillation import Centers
 from distillation.multineck.centers import save_centers
 from engine.cli import run_name
@@ -105,13 +105,13 @@ def test_shipped_config_builds_and_steps(path, distinct, checkpoint_of, tmp_path
     cfg.train_cfg.pretrain = None
     for teacher in teachers_of(cfg):
         teacher.checkpoint = checkpoint_of(teacher.config)
-    if TASKS["detection"] is task_of(cfg):
+    if TASKS["objects"] is task_of(cfg):
         data = one_image_set(tmp_path / "data", cfg.model.num_classes)
         data["train"]["short_sides"] = [64]
         cfg.merge_from_dict(dict(data=data))
         dataset = task_of(cfg).train_set(cfg.data, seed=0)
         write_centers(cfg, dataset, tmp_path)
-        learner, batch = build_learner(cfg, dataset), collate_detection([dataset[0]])
+        learner, batch = build_learner(cfg, dataset), collate_objects([dataset[0]])
         changed = learner.student.backbone["fpn"].inner_blocks[0][0].weight
     else:
         learner = build_learner(cfg)

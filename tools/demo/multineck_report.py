@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 
-from dataset import collate_detection, read_image
+from dataset import collate_objects, read_image
 from distillation.multineck.centers import load_centers
 from engine.tasks import task_of
 from engine.training.run import build_learner
@@ -93,7 +93,7 @@ def _masks(cfg: Config) -> list[str]:
     """The masks of both teachers over one training image, as the learner of the distillation makes them."""
     dataset = task_of(cfg).train_set(cfg.data, seed=0)
     learner = build_learner(cfg, dataset)
-    batch = collate_detection(
+    batch = collate_objects(
         [max((dataset[i] for i in range(min(20, len(dataset)))), key=lambda sample: len(sample.record.boxes))]
     )
     image = denormalise(batch.images[0].numpy())

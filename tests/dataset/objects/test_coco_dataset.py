@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 
 from dataset import EpochSampler, UnreadableImage
 from dataset.image_dataset import UNREADABLE
-from dataset.objects.dataset import CLIPPED, EMPTY, MISSING, THIN, build_detection_dataset
+from dataset.objects.dataset import CLIPPED, EMPTY, MISSING, THIN, build_object_dataset
 from dataset.objects.transforms import (
-    collate_detection,
+    collate_objects,
 )
 from engine.tasks import TASKS
 from errors import InputError
@@ -50,7 +50,7 @@ def test_images_without_boxes(tmp_path):
     testing = dataset_of(tmp_path, training=False)
     assert len(testing) == 3 and testing.boxes_of(1)[0].shape == (0, 4)
     assert len(dataset_of(tmp_path, training=False, skip_empty=True)) == 2
-    batch = collate_detection([testing[1]])
+    batch = collate_objects([testing[1]])
     assert batch.targets[0]["boxes"].shape == (0, 4) and batch.targets[0]["labels"].dtype == torch.int64
 
 
@@ -70,7 +70,7 @@ def test_pictures_stay_in_their_folder(tmp_path):
     tables["annotations"] = tables["annotations"][1:2]
     dataset = dataset_of(write(tmp_path / "set", tables), training=False)
     before = (tmp_path / "7.png").read_bytes()
-    TASKS["detection"].save_pictures(tmp_path / "set" / "pictures", dataset, range(2), {7: {}, 5: {}})
+    TASKS["objects"].save_pictures(tmp_path / "set" / "pictures", dataset, range(2), {7: {}, 5: {}})
     assert (tmp_path / "7.png").read_bytes() == before and not list(tmp_path.glob("set/*.jpg"))
     assert {path.name for path in (tmp_path / "set" / "pictures").rglob("*.jpg")} == {"7.jpg", "5.jpg"}
 
@@ -156,7 +156,7 @@ def test_image_of_another_size(tmp_path):
 
 def test_root_of_a_split(tmp_path):
     write(tmp_path / "here")
-    assert len(build_detection_dataset({**TEST, "root": tmp_path / "here"}, "elsewhere", training=False)) == 3
+    assert len(build_object_dataset({**TEST, "root": tmp_path / "here"}, "elsewhere", training=False)) == 3
 
 
 # --- samples and batches
@@ -170,7 +170,7 @@ def test_sample_depends_on_seed_epoch_and_index_only(tmp_path):
     assert same(dataset[(0, 1)], dataset[1])
     assert all(same(a, dataset_of(tmp_path, **options)[(e, 0)]) for e, a in enumerate(epochs))
     assert len({a.image.shape for a in epochs}) > 1
-    other = build_detection_dataset({**TRAIN, **options}, tmp_path, True, seed=5)
+    other = build_object_dataset({**TRAIN, **options}, tmp_path, True, seed=5)
     assert not all(same(a, other[(e, 0)]) for e, a in enumerate(epochs))
     with pytest.raises(IndexError):
         dataset[2]
@@ -183,7 +183,7 @@ def test_batches_do_not_depend_on_workers(tmp_path):
     for workers in (0, 2):
         sampler = EpochSampler(len(dataset), seed=1)
         sampler.set_epoch(3)
-        loader = DataLoader(dataset, 2, sampler=sampler, num_workers=workers, collate_fn=collate_detection)
+        loader = DataLoader(dataset, 2, sampler=sampler, num_workers=workers, collate_fn=collate_objects)
         runs.append(list(loader))
     for alone, worked in zip(*runs, strict=True):
         assert torch.equal(alone.images, worked.images) and alone.image_ids == worked.image_ids
@@ -199,8 +199,8 @@ def test_batches_do_not_depend_on_workers(tmp_path):
 def test_real_samples(split, images, with_boxes):
     path = REAL / "annotations" / f"instances_{split}2017.json"
     options = {"type": "COCO", "annotations": f"annotations/{path.name}", "images": f"{split}2017", "with_masks": True}
-    testing = build_detection_dataset(options, REAL, training=False)
-    training = build_detection_dataset(options, REAL, training=True)
+    testing = build_object_dataset(options, REAL, training=False)
+    training = build_object_dataset(options, REAL, training=True)
     assert (len(testing), len(training)) == (images, with_boxes) and len(testing.classes) == 80
     assert testing.category_ids[-1] == 90 and testing.classes[0] == "person"
     tables = json.loads(path.read_text())

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 
 from annotations.coco_masks import rasterise
-from dataset.objects.dataset import build_detection_dataset
+from dataset.objects.dataset import build_object_dataset
 from dataset.synthetic import shapes as synthetic_shapes
 from dataset.synthetic.shape_set import CATEGORY_IDS, write_coco
 from dataset.synthetic.shapes import CLASSES, MIN_AREA, STYLES, Style, render_scene
@@ -92,9 +92,9 @@ def test_boxes_and_areas_are_those_of_the_masks(written):
 
 def test_the_dataset_reads_it(written):
     options = {"type": "COCO", "annotations": "annotations/instances_train2017.json", "images": "train2017"}
-    training = build_detection_dataset({**options, "short_sides": [128], "with_masks": True}, written, training=True)
+    training = build_object_dataset({**options, "short_sides": [128], "with_masks": True}, written, training=True)
     assert training.classes == CLASSES and training.category_ids == CATEGORY_IDS
-    testing = build_detection_dataset({**options, "short_side": 128}, written, training=False)
+    testing = build_object_dataset({**options, "short_side": 128}, written, training=False)
     assert len(testing) == 30 and len(training) == len({a["image_id"] for a in tables(written)["annotations"]})
     sample = testing[0]
     assert sample.image.shape == (3, 128, 160)

@@ -26,7 +26,7 @@ from engine.settings import TestSettings
 from engine.tasks import TASKS, task_of
 from engine.tasks.base import NetworkInput
 from errors import InputError
-from models import DetectorOutput, build_detector
+from models import TextOutput, build_detector
 from models.fuse import fuse_batch_norm
 
 CPU, TEXT = torch.device("cpu"), TASKS["text"]
@@ -45,9 +45,9 @@ class Bright(nn.Module):
     task = "text"
     head = SimpleNamespace(maps=("text", "kernel", *["embedding"] * 4))
 
-    def forward(self, images: Tensor) -> DetectorOutput:
+    def forward(self, images: Tensor) -> TextOutput:
         light = nn.functional.max_pool2d(images, 4).mean(1, keepdim=True)
-        return DetectorOutput((), light, torch.cat([10 * light, light, *[torch.zeros_like(light)] * 4], 1))
+        return TextOutput((), light, torch.cat([10 * light, light, *[torch.zeros_like(light)] * 4], 1))
 
 
 @pytest.fixture(scope="module")

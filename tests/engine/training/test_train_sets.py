@@ -20,7 +20,7 @@ def test_the_overview_is_logged(tmp_path, caplog):
     root = layout(tmp_path / "text", {"img_1": f"{QUAD},a", "img_2": f"{QUAD},###"})
     dataset = TASKS["text"].train_set({"train": TEXT, "root": str(root), "batch_size": 2}, seed=0)
     assert dataset.overview() in caplog.messages and "2 instances, 1 of them ignored" in dataset.overview()
-    objects = TASKS["detection"].train_set({"train": COCO, "root": str(write(tmp_path / "objects"))}, seed=0)
+    objects = TASKS["objects"].train_set({"train": COCO, "root": str(write(tmp_path / "objects"))}, seed=0)
     assert objects.overview() in caplog.messages
 
 
@@ -43,4 +43,4 @@ def test_a_test_set_with_nothing_to_find_is_refused(tmp_path):
             TASKS["text"].test_set(data, settings)
     data = {"root": str(write(tmp_path / "objects", content(annotations=[]))), "test": TEST}
     with pytest.raises(InputError, match="has no box to find"):
-        TASKS["detection"].test_set(data, TASKS["detection"].settings())
+        TASKS["objects"].test_set(data, TASKS["objects"].settings())
