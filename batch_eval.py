@@ -8,21 +8,19 @@ from errors import end_on_signals
 end_on_signals("interrupted; what is scored is kept")  # before the imports, which take seconds
 
 from engine import cli
-from engine.config import load_config
 from engine.inference.batch_eval import evaluate_folder, write_summary
 from engine.precision import check_precision, resolve_device
-from engine.tasks import task_of
 
 
 def main(args: argparse.Namespace) -> None:
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = cli.load(args)
     device = resolve_device(args.device)
     check_precision(args.precision, device)
     cli.check_counts(args, device)
     folder = Path(args.folder or Path("work_dirs") / cli.run_name(args.config))
     work_dir = Path(args.work_dir or folder / "batch_eval")
     rows = evaluate_folder(cfg, folder, work_dir, device, args.precision, args.max_steps, args.batch_size)
-    write_summary(rows, task_of(cfg), work_dir)
+    write_summary(rows, cfg.task, work_dir)
 
 
 if __name__ == "__main__":

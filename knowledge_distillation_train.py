@@ -7,7 +7,6 @@ from errors import InputError, end_on_signals
 end_on_signals("interrupted; go on with --resume")  # before the imports, which take seconds
 
 from engine import cli
-from engine.config import load_config
 from engine.precision import PRECISIONS
 from engine.training.run import train
 
@@ -23,8 +22,8 @@ SHORTCUTS = {
 
 def main(args: argparse.Namespace) -> None:
     given = {key: getattr(args, option) for option, key in SHORTCUTS.items() if getattr(args, option) is not None}
-    cfg = load_config(args.config, [*(f"{key}={value!r}" for key, value in given.items()), *args.cfg_options])
-    if "distiller" not in cfg:
+    cfg = cli.load(args, [f"{key}={value!r}" for key, value in given.items()])
+    if cfg.distiller is None:
         raise InputError(f"{args.config}: has no 'distiller' section; use train.py, or config/kkd/distill_ctw.py")
     train(cfg, args, args.exp_name or cli.run_name(args.config), args.teacher_precision)
 

@@ -10,33 +10,27 @@ end_on_signals()  # before the imports, which take seconds
 from rich.progress import track
 
 from engine import cli
-from engine.config import load_config, test_settings
 from engine.inference import Predictor
-from engine.inference.parallel import worker_count
 from engine.inference.speed import measure_speed, speed_table
 from engine.outputs import data_places
 from engine.precision import check_precision, resolve_device
-from engine.tasks import task_of
-from engine.training.checkpoint import load_detector
 from engine.visualise import check_pictures
 from eval.files import write_json
 from files import check_output
-from models.fuse import fuse_batch_norm
 
 SCORES = "results.json"
 
 
 def main(args: argparse.Namespace) -> None:
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = cli.load(args)
     device = resolve_device(args.device)
     check_precision(args.precision, device)
     cli.check_counts(args, device)
-    task, settings = task_of(cfg), test_settings(cfg)
+    task, settings = cfg.task, cfg.test_cfg
     folder = Path(args.work_dir or Path("work_dirs") / cli.run_name(args.config))
     result_path = folder / Path(settings.result_path).name if args.work_dir else Path(settings.result_path)
-    detector, about = load_detector(cfg.model, args.checkpoint)
-    detector = fuse_batch_norm(detector).to(device)
-    dataset = task.test_set(cfg.data, settings)
+    predictor, about = Predictor.of(cfg, args.checkpoint, device, args.precision, args.batch_size)
+    dataset = task.test_set(cfg.data.test, settings)
     data = data_places(cfg.data, dataset)
     check_output("--work-dir", folder, data)
     check_output("--work-dir", folder / SCORES, folder=False)
@@ -49,8 +43,6 @@ def main(args: argparse.Namespace) -> None:
     def progress(items, total):
         return track(items, f"testing on {device.type}", total)
 
-    workers = worker_count(cfg.data)
-    predictor = Predictor(detector, settings, device, args.precision, args.batch_size, workers)
     results = predictor.predict(dataset, range(count), progress)
     summary = predictor.evaluate(dataset, results, result_path)
     say(task.table(summary))
@@ -60,7 +52,7 @@ def main(args: argparse.Namespace) -> None:
         say(line)
     summary |= {"checkpoint": str(args.checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
     if args.report_speed:
-        how = {"device": device.type, "precision": args.precision, "batch_size": args.batch_size, "workers": workers}
+        how = {"device": device.type} | {key: getattr(predictor, key) for key in ("precision", "batch_size", "workers")}
         print("speed: " + ", ".join(f"{name} {value}" for name, value in how.items()))
         summary["speed"] = measure_speed(predictor, dataset, range(count))
         print(speed_table(summary["speed"]))

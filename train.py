@@ -7,12 +7,11 @@ from errors import end_on_signals
 end_on_signals("interrupted; go on with --resume")  # before the imports, which take seconds
 
 from engine import cli
-from engine.config import load_config
 from engine.training.run import train
 
 
 def main(args: argparse.Namespace) -> None:
-    train(load_config(args.config, args.cfg_options), args, cli.run_name(args.config))
+    train(cli.load(args), args, cli.run_name(args.config))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from command_line import Parser
 from files import file_sha256  # isort: skip
 from engine.cli import run_name  # isort: skip
 from engine.precision import PRECISIONS, fastest_precision  # isort: skip
-from engine.config import load_config  # isort: skip
+from engine.experiment import load_experiment  # isort: skip
 from files import write_aside  # isort: skip
 from engine.tasks import TASKS, task_of  # isort: skip
 from errors import InputError, exit_code  # isort: skip
@@ -71,7 +71,7 @@ class Learner:
         """From [N*]CONFIG[:KEY=VALUE,...], the keys being entries of the distiller."""
         seeds, config, rest = re.fullmatch(r"(?:(\d+)\*)?([^:]*):?(.*)", text).groups()
         changes = [change for change in re.split(r",(?=\w+=)", rest) if change]
-        cfg = load_config(config, [f"distiller.{change}" for change in changes]).to_dict()
+        cfg = load_experiment(config, [f"distiller.{change}" for change in changes]).config
         return cls(" ".join([Path(config).stem, *changes]).replace("'", ""), cfg, seeds and int(seeds))
 
     @property
@@ -108,7 +108,7 @@ class Study:
         for learner in self.learners:
             _check_comparable(learner, first)
         [entry] = _teachers(first)
-        self.teacher = Learner(TEACHER, load_config(entry["config"], entry.get("cfg_options", ())).to_dict())
+        self.teacher = Learner(TEACHER, load_experiment(entry["config"], entry.get("cfg_options", ())).config)
         self.alone = Learner(ALONE, {name: part for name, part in first.cfg.items() if name != "distiller"})
         for name, own, other in (
             ("data.test", self.teacher.cfg["data"].get("test"), first.cfg["data"].get("test")),

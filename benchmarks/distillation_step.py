@@ -19,7 +19,7 @@ from harness import ROOT, Row, compare, main, peak_memory
 
 from dataset import TextBatch
 from distillation import KernelMaskDistiller, Learner
-from engine.config import load_config
+from engine.experiment import load_experiment
 from engine.training.checkpoint import new_detector
 from models import LOSSES
 from models.text.published import translate
@@ -56,12 +56,12 @@ def networks() -> tuple[KKDNet, KKDNet]:
 
 def our_learner(teacher: KKDNet, student: KKDNet) -> Learner:
     """KernelMaskDistiller as in config/kkd/distill_ctw.py, with copies of the reference's weights."""
-    cfgs = [load_config(ROOT / f"config/kkd/{name}.py", []) for name in ("r50_ctw", "r18_ctw")]
+    cfgs = [load_experiment(ROOT / f"config/kkd/{name}.py", []) for name in ("r50_ctw", "r18_ctw")]
     detectors = [new_detector(cfg.model, pretrained=False) for cfg in cfgs]
     for detector, network in zip(detectors, (teacher, student)):
         detector.load_state_dict(translate(network.state_dict(), detector.state_dict()).state)
     taught, learns = detectors
-    learner = KernelMaskDistiller(learns, LOSSES.build(cfgs[1].loss), [(taught, taught.state_dict())])
+    learner = KernelMaskDistiller(learns, LOSSES.build(cfgs[1].loss), [taught])
     return learner.to(memory_format=torch.channels_last).train()
 
 

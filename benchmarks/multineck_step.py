@@ -19,13 +19,12 @@ from harness import ROOT, Row, compare, main, table
 from reference.multineck import OneByOne  # isort: skip
 import numpy as np
 import torch
-from mmengine.config import Config
 from torch import Tensor, nn
 
 from dataset import ObjectBatch
 from distillation import Centers, MultiNeckDistiller
 from distillation.multineck.provenance import Provenance
-from engine.config import load_config
+from engine.experiment import Experiment, load_experiment
 from engine.training.checkpoint import new_detector
 
 CONFIG = "config/multineck/faster_cascade_r101_to_faster_r50_coco.py"
@@ -50,8 +49,8 @@ def measure(size: tuple[int, int] = REDUCED) -> list[Row]:
 
 def steps(name: str, config: str, options: Sequence[str], shape: tuple[int, int, int]) -> list[Row]:
     """A row for each precision, with `shape` (images, height, width)."""
-    cfg = load_config(ROOT / config, options)
-    batch = random_batch(shape, cfg.model.num_classes)
+    cfg = load_experiment(ROOT / config, options)
+    batch = random_batch(shape, cfg.model["num_classes"])
     learner, teachers = networks(cfg, options, batch.images)
     one_by_one = OneByOne(learner, teachers)
     rows = []
@@ -110,14 +109,14 @@ def random_batch(shape: tuple[int, int, int], classes: int, boxes: int = 8) -> O
     return ObjectBatch(images, sizes, targets, list(range(number)), sizes, names)
 
 
-def networks(cfg: Config, options: Sequence[str], images: Tensor) -> tuple[MultiNeckDistiller, list[nn.Module]]:
+def networks(cfg: Experiment, options: Sequence[str], images: Tensor) -> tuple[MultiNeckDistiller, list[nn.Module]]:
     """The learner of a config, with random weights, and its teachers as their own configs have them."""
     torch.manual_seed(0)
-    own = [load_config(ROOT / entry.config, options) for entry in cfg.distiller.teachers]
+    own = [load_experiment(ROOT / entry.config, options) for entry in cfg.distiller.teachers]
     student, *teachers = (settled(new_detector(c.model, pretrained=False), images) for c in (cfg, *own))
-    given = {key: value for key, value in cfg.distiller.items() if key not in ("type", "teachers")}
-    given["centers"] = [random_centers(seed, cfg.model.num_classes) for seed in range(len(teachers))]
-    learner = MultiNeckDistiller(student, None, [(teacher, teacher.state_dict()) for teacher in teachers], **given)
+    given = dict(cfg.distiller.options)
+    given["centers"] = [random_centers(seed, cfg.model["num_classes"]) for seed in range(len(teachers))]
+    learner = MultiNeckDistiller(student, None, teachers, **given)
     return learner.to(memory_format=torch.channels_last).train(), teachers
 
 

@@ -27,21 +27,21 @@ from harness import machine
 from torch import Tensor, nn
 
 from command_line import Parser
-from dataset import TextBatch, TrainTransform
+from dataset import TextBatch, TrainTransform, text_split
 from dataset.synthetic.scene import MIN_SIDE
 from dataset.synthetic.text_set import write_dataset
 from engine import cli
-from engine.checks import parameters
-from engine.config import load_config, test_settings, train_settings
+from engine.experiment import load_experiment
 from engine.inference import Predictor
 from engine.inference.parallel import worker_count
 from engine.inference.speed import measure_speed
 from engine.precision import autocast, resolve_device
-from engine.tasks import TASKS, task_of
+from engine.tasks import TASKS
 from engine.training.checkpoint import load_detector, new_detector
 from engine.training.module import TrainingModule
 from errors import InputError
 from eval.files import write_json
+from keywords import keywords
 from models import LOSSES
 from models.fuse import fuse_batch_norm
 
@@ -136,18 +136,19 @@ class Network:
 
     def __init__(self, config: str, checkpoint: str | None, root: Path, args: argparse.Namespace) -> None:
         self.name, self.args, self.device = cli.run_name(config), args, resolve_device(args.device)
-        self.cfg = cfg = load_config(config)
-        self.task = task_of(cfg)
+        self.cfg = cfg = load_experiment(config)
+        self.task = cfg.task
         if self.task is not TASKS["text"]:
             raise InputError(f"{config}: an object detector, whose work depends on what is in the image; not measured")
         torch.manual_seed(0)
         self.detector = load_detector(cfg.model, checkpoint)[0] if checkpoint else new_detector(cfg.model, False)
         fused = fuse_batch_norm(self.detector)
         self.fused = fused.to(self.device, memory_format=torch.channels_last)
-        side, kernels = args.short_size, {k: v for k, v in cfg.data.train.items() if k in parameters(TrainTransform)}
-        train = {**kernels, "type": "CTW1500", "split": "train", "img_size": side, "short_size": side}
-        test = {"type": "CTW1500", "split": "test", "short_size": side}
-        self.data = {"root": root, "train": train, "test": test}
+        side = args.short_size
+        given = {k: v for k, v in cfg.config["data"]["train"].items() if k in keywords(TrainTransform)}
+        train = {**given, "type": "CTW1500", "split": "train", "img_size": side, "short_size": side}
+        self.train_split = text_split(train, root, training=True)
+        self.test_split = text_split({"type": "CTW1500", "split": "test", "short_size": side}, root, training=False)
 
     def rows(self, precision: str, limits: Limits) -> Iterator[Row]:
         """Forward passes and a training step, in all modes."""
@@ -162,9 +163,9 @@ class Network:
 
     def pipeline(self, precision: str, batch: int) -> dict[str, Any]:
         """What `test.py --report-speed` reports."""
-        settings = replace(test_settings(self.cfg), protocol="ctw1500", variant=None)
-        dataset = self.task.test_set(self.data, settings)
-        workers = worker_count(self.cfg.data)
+        settings = replace(self.cfg.test_cfg, protocol="ctw1500", variant=None)
+        dataset = self.task.test_set(self.test_split, settings)
+        workers = worker_count(self.cfg.data.num_workers)
         predictor = Predictor(self.fused, settings, self.device, PRECISIONS[precision], batch, workers)
         speed = measure_speed(predictor, dataset, range(len(dataset)), images=min(20, len(dataset)))
         return {"config": self.name, "precision": precision, "batch": batch, **speed}
@@ -174,7 +175,7 @@ class Network:
         return images.to(self.device, memory_format=torch.channels_last)
 
     def _training_batch(self) -> TextBatch:
-        dataset = self.task.train_set(self.data, seed=0)
+        dataset = self.task.train_set(self.train_split, seed=0)
         batch = self.task.collate([dataset[index] for index in range(len(dataset))]).to(self.device)
         batch.images = batch.images.contiguous(memory_format=torch.channels_last)
         return batch
@@ -195,7 +196,7 @@ class Network:
         """A step as in train.py, on a batch that lies on the device."""
         student = mode(copy.deepcopy(self.detector).to(self.device, memory_format=torch.channels_last))
         learner = self.task.supervised(student, LOSSES.build(self.cfg.loss)).train()
-        module = TrainingModule(learner, train_settings(self.cfg), steps_per_epoch=1)
+        module = TrainingModule(learner, self.cfg.train_cfg, steps_per_epoch=1)
         optimizer = module.configure_optimizers()
 
         def run() -> None:

@@ -25,7 +25,7 @@ from distillation_step import adam, stepper
 from dataset import TextBatch, build_dataset, collate
 from dataset.synthetic.text_set import write_dataset
 from distillation import KernelMaskDistiller, Learner
-from engine.config import load_config
+from engine.experiment import load_experiment
 from engine.training.checkpoint import new_detector
 
 from gain_report import spread  # isort: skip
@@ -48,12 +48,12 @@ def batches(images: int, batch: int, side: int) -> list[TextBatch]:
 def new_learner(width: int, seed: int, teacher_dtype: torch.dtype | None = None) -> Learner:
     """A student with the initial weights of `seed`; the teacher is always the same."""
     options = [f"model.backbone.width={width}"]
-    cfgs = [load_config(ROOT / f"config/kkd/{name}.py", options) for name in ("r50_ctw", "r18_ctw")]
+    cfgs = [load_experiment(ROOT / f"config/kkd/{name}.py", options) for name in ("r50_ctw", "r18_ctw")]
     torch.manual_seed(0)
     teacher = new_detector(cfgs[0].model, pretrained=False)
     torch.manual_seed(seed)
     student = new_detector(cfgs[1].model, pretrained=False)
-    learner = KernelMaskDistiller(student, LOSSES.build(cfgs[1].loss), [(teacher, teacher.state_dict())])
+    learner = KernelMaskDistiller(student, LOSSES.build(cfgs[1].loss), [teacher])
     learner.teacher_dtype = teacher_dtype
     return learner.to(memory_format=torch.channels_last).train()
 

@@ -10,6 +10,7 @@ the student at the beginning and at the end of its training, medians over batche
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import sys
@@ -19,13 +20,12 @@ import lightning as L
 import torch
 from distillation_gain import LAST, Learner
 from harness import machine
-from mmengine.config import Config
 from torch import Tensor
 
 from command_line import Parser
 from dataset import TextBatch
 from distillation import Supervised
-from engine.tasks import task_of
+from engine.experiment import experiment_of
 from engine.training.run import build_learner
 from errors import exit_code
 from models.weights import load_strict, read_weights
@@ -48,10 +48,11 @@ def ratios(learner: Supervised, batch: TextBatch) -> dict[str, float]:
 
 def measure(entry: Learner, study: Path, seed: int, teacher: int, batches: int) -> dict[str, dict[str, float]]:
     """{'start' and 'end': {term: median ratio}} of a learner with the teacher of a seed, in float32."""
-    cfg = Config(entry.cfg)
-    cfg.distiller.teachers[0].checkpoint = str(study / "teacher" / f"seed_{teacher}" / LAST)
+    config = copy.deepcopy(entry.cfg)
+    config["distiller"]["teachers"][0]["checkpoint"] = str(study / "teacher" / f"seed_{teacher}" / LAST)
+    cfg = experiment_of(config, entry.name)
     L.seed_everything(seed, verbose=False)
-    dataset = task_of(cfg).train_set(cfg.data, seed)
+    dataset = cfg.task.train_set(cfg.data.train, seed)
     learner = build_learner(cfg, dataset).train()
     size = cfg.data.batch_size
     found = {}
@@ -60,7 +61,7 @@ def measure(entry: Learner, study: Path, seed: int, teacher: int, batches: int) 
             path = study / "student_alone" / f"seed_{seed}" / LAST
             load_strict(learner.student, read_weights(path), source=path)
         indices = [[(number * size + i) % len(dataset) for i in range(size)] for number in range(batches)]
-        each = [ratios(learner, task_of(cfg).collate([dataset[i] for i in batch])) for batch in indices]
+        each = [ratios(learner, cfg.task.collate([dataset[i] for i in batch])) for batch in indices]
         found[stage] = {name: statistics.median(r[name] for r in each) for name in each[0]}
     return found
 

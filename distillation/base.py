@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.registry import Registry
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from errors import InputError
 from models.fuse import fuse_batch_norm
-from models.weights import load_strict
 
 LEARNERS = Registry("learner")
 
@@ -36,7 +35,12 @@ class Learner(nn.Module):
 
     Args:
         student: the network that is trained and saved.
+
+    Attributes:
+        given: arguments that the engine hands over; all others come from the `distiller` section of a config.
     """
+
+    given: ClassVar[tuple[str, ...]] = ("student", "loss", "teachers")
 
     def __init__(self, student: nn.Module) -> None:
         super().__init__()
@@ -78,28 +82,24 @@ class Distiller(Supervised):
     Args:
         student: the network that is trained and saved.
         loss: the student's own task loss; None for an object detector, which computes its own.
-        teachers: networks with their trained weights. The weights are loaded here and every tensor must match, so
-            that no student can learn from a teacher of random weights. Batch norms are then folded into convolutions.
+        teachers: trained networks; engine.training.teachers loads them, and every tensor must match, so that no
+            student learns from a teacher of random weights. Their batch norms are folded into convolutions here.
 
     Attributes:
         teacher_dtype: what the teachers compute in: float32, or mixed precision with bfloat16 or float16; None for the
             precision of the student's training.
 
     Raises:
-        InputError: a teacher whose weights are missing or do not match.
+        InputError: no teacher.
     """
 
     teacher_dtype: torch.dtype | None = None
 
-    def __init__(
-        self, student: nn.Module, loss: nn.Module | None, teachers: list[tuple[nn.Module, Mapping[str, Tensor]]]
-    ) -> None:
+    def __init__(self, student: nn.Module, loss: nn.Module | None, teachers: Sequence[nn.Module]) -> None:
         super().__init__(student, loss)
         if not teachers:
             raise InputError("distiller: no teacher given")
-        for index, (teacher, weights) in enumerate(teachers):
-            load_strict(teacher, weights, source=f"teacher {index + 1}")
-        folded = nn.ModuleList(fuse_batch_norm(teacher) for teacher, _ in teachers)
+        folded = nn.ModuleList(fuse_batch_norm(teacher) for teacher in teachers)
         self.teachers = folded.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Distiller:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -42,7 +42,7 @@ class ChannelWiseDistiller(TextDistiller):
         self,
         student: nn.Module,
         loss: nn.Module,
-        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        teachers: Sequence[nn.Module],
         feature_weight: float = 50.0,
         response_weight: float = 0.0,
         temperature: float = 4.0,

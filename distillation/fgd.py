@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from distillation.base import LEARNERS, Distiller, StepResult
 from distillation.fgd_terms import PyramidTerms, box_masks
@@ -30,7 +30,7 @@ class FGDDistiller(Distiller):
         self,
         student: nn.Module,
         loss: nn.Module | None,
-        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        teachers: Sequence[nn.Module],
         channels: int = 256,
         temperature: float = 0.5,
         alpha: float = 1e-3,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -52,7 +52,7 @@ class FGDTextDistiller(TextDistiller):
         self,
         student: nn.Module,
         loss: nn.Module,
-        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        teachers: Sequence[nn.Module],
         channels: int = 128,
         temperature: float = 0.5,
         alpha: float = 1e-3,

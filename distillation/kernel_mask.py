@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -58,7 +58,7 @@ class KernelMaskDistiller(TextDistiller):
         self,
         student: nn.Module,
         loss: nn.Module,
-        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        teachers: Sequence[nn.Module],
         weight: float | None = None,
         feature_weight: float = 1.0,
         response_weight: float = 1.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -29,7 +29,7 @@ class ResponseDistiller(TextDistiller):
         self,
         student: nn.Module,
         loss: nn.Module,
-        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        teachers: Sequence[nn.Module],
         weight: float = 1.0,
         teacher_weights: Sequence[float] | None = None,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class TextDistiller(Distiller):
         self,
         student: nn.Module,
         loss: nn.Module,
-        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        teachers: Sequence[nn.Module],
         teacher_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(student, loss, teachers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
@@ -12,16 +11,21 @@ from typing import Any, Union, get_args, get_origin
 from mmengine.registry import Registry
 
 from errors import InputError
+from keywords import keywords
 
 _PLAIN = {int, float, str, bool, NoneType}
-_FROM_ENGINE = {"student", "loss", "centers", "root", "transform"}  # handed over by the engine, not by a config
 
 
-def check_typed(path: str, part: Any, registry: Registry) -> None:
-    """A section built from a registry: its type, its keys and its plain values."""
+def check_typed(path: str, part: Any, registry: Registry, given: Iterable[str] = (), own: Iterable[str] = ()) -> None:
+    """A section built from a registry: its type, its keys and its plain values.
+
+    Args:
+        given: arguments that the engine hands over, which no config may set.
+        own: keys that the engine reads itself.
+    """
     check_type(path, part, registry.module_dict)
     kind = registry.get(part["type"])
-    check_names(path, part, {"type", *parameters(kind)})
+    check_names(path, part, {"type", *own, *(keywords(kind).keys() - set(given))})
     check_values(path, part, kind)
 
 
@@ -49,7 +53,7 @@ def check_names(path: str, part: Any, known: Iterable[str]) -> None:
 
 def check_values(path: str, part: Mapping[str, Any], kind: Callable) -> None:
     """Values of parameters that are annotated as numbers, strings, flags or None must be such."""
-    for name, parameter in inspect.signature(kind, eval_str=True).parameters.items():
+    for name, parameter in keywords(kind).items():
         annotation = parameter.annotation
         expected = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
         if name not in part or not all(option in _PLAIN for option in expected):
@@ -72,7 +76,7 @@ def _check_number(key: str, value: float) -> None:
 def check_settings(section: str, cfg: Mapping[str, Any], kind: Callable) -> Any:
     """The object that a section with fixed keys, such as `train_cfg`, stands for."""
     values = cfg.get(section, {})
-    check_names(section, values, parameters(kind))
+    check_names(section, values, keywords(kind))
     check_values(section, values, kind)
     return kind(**values)
 
@@ -81,11 +85,6 @@ def one_of(key: str, value: str, allowed: Iterable[str]) -> None:
     """Whether a value is one of a few."""
     if value not in allowed:
         raise InputError(f"{key}={value!r}: expected one of {', '.join(allowed)}")
-
-
-def parameters(kind: Callable) -> set[str]:
-    """Names that a config may give to a class."""
-    return set(inspect.signature(kind).parameters) - _FROM_ENGINE
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from command_line import Parser
+from engine.experiment import Experiment, load_experiment
 from engine.precision import PRECISIONS
 from errors import InputError, exit_code, printable
 
@@ -28,6 +29,13 @@ def parser(description: str, folder: str = "--work-dir", default: str = "work_di
     p.add_argument("--precision", default="32", choices=list(PRECISIONS), help="bf16 and 16 are mixed precision")
     p.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return p
+
+
+def load(args: argparse.Namespace, entries: Sequence[str] = ()) -> Experiment:
+    """The experiment that a command line names, with its options; `entries` of the config come before these."""
+    seed = getattr(args, "seed", None)
+    own = [] if seed is None else [f"train_cfg.seed={seed}"]
+    return load_experiment(args.config, [*entries, *args.cfg_options, *own])
 
 
 def training_options(p: Parser) -> None:

@@ -1,10 +1,9 @@
-"""Loading a config file, applying --cfg-options, and naming what is wrong with it in one line."""
+"""Config files: run, with the entries of --cfg-options in place, and brought down to plain values."""
 
 from __future__ import annotations
 
 import ast
 import functools
-import inspect
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,27 +12,19 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
-from torch import nn
 
-from distillation import LEARNERS
-from engine.checks import check_names, check_settings, check_typed, nearest
-from engine.settings import TrainSettings
-from engine.tasks import task_of
-from engine.tasks.base import Task
+from engine.checks import nearest
 from errors import FULL, InputError
 from files import read_text
-from models import MODELS
 
 SECTIONS = ("model", "loss", "data", "train_cfg", "test_cfg", "distiller")
-_DATA_KEYS = ("batch_size", "num_workers", "root", "train", "test")
 
 
-def load_config(path: str | Path, options: Sequence[str] = ()) -> Config:
-    """Reads a Python config file, applies `key.path=value` options and checks every key and type name.
+def read_config(path: str | Path, options: Sequence[str] = ()) -> dict[str, Any]:
+    """Sections of a Python config file, as dicts of plain values, after `key.path=value` options.
 
     Raises:
-        InputError: the file is missing or not valid Python; an unknown key, type or option path, with the nearest
-            valid name.
+        InputError: the file is missing or not valid Python, or an option names no entry, with the nearest valid name.
     """
     path = Path(path)
     if not path.exists():
@@ -51,11 +42,7 @@ def load_config(path: str | Path, options: Sequence[str] = ()) -> Config:
         functools.reduce(lambda at, name: at[int(name) if isinstance(at, list) else name], parents, cfg)[int(index)] = (
             value
         )
-    try:
-        check_config(cfg.to_dict())
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    return cfg
+    return cfg.to_dict()
 
 
 def _check_sources(path: Path, bases: tuple[Path, ...] = ()) -> None:
@@ -135,76 +122,6 @@ def _plain(key: str, value: Any) -> Any:
         f"{key}: is {what}, expected numbers, strings, lists and dicts; write it out, or, for the config's own use, "
         "let the name begin with '_'"
     )
-
-
-def check_config(cfg: Mapping[str, Any]) -> None:
-    """Checks all keys and type names of a config; InputError names the first that is wrong."""
-    try:
-        check_names("", cfg, SECTIONS)
-    except InputError as error:
-        raise InputError(f"{error}; names for the config's own use begin with '_'") from None
-    for section in ("model", "data"):
-        if section not in cfg:
-            raise InputError(f"section '{section}' is missing")
-    check_typed("model", cfg["model"], MODELS)
-    kind = MODELS.get(cfg["model"]["type"])
-    for name, parameter in inspect.signature(kind, eval_str=True).parameters.items():
-        part = cfg["model"].get(name)
-        is_part = parameter.annotation in (nn.Module, nn.Module | None)
-        if is_part and (part is not None or parameter.default is parameter.empty):
-            check_typed(f"model.{name}", part, MODELS)
-    task = task_of(cfg)
-    task.check(cfg)
-    _check_data(cfg["data"], task)
-    train_settings(cfg)
-    test_settings(cfg)
-    if "distiller" in cfg:
-        _check_distiller(cfg["distiller"])
-
-
-def _check_data(data: Any, task: Task) -> None:
-    check_names("data", data, _DATA_KEYS)
-    if not isinstance(data.get("root"), str):
-        raise InputError(f"data.root={data.get('root')!r}: expected the path of a folder")
-    for key, least in (("batch_size", 1), ("num_workers", 0)):
-        value = data.get(key, least)
-        if type(value) is not int or value < least:
-            raise InputError(f"data.{key}={value!r}: expected a whole number, {least} or more")
-    if data.get("train") is None:
-        raise InputError("data.train is missing")
-    for split in ("train", "test"):  # a config without data.test only trains
-        if data.get(split) is not None:
-            task.check_split(f"data.{split}", data[split], training=split == "train")
-
-
-def _check_distiller(distiller: Any) -> None:
-    check_typed("distiller", distiller, LEARNERS)
-    teachers = distiller.get("teachers")
-    if not isinstance(teachers, Sequence) or not teachers:
-        raise InputError("distiller.teachers: expected a list of dict(config=..., checkpoint=...)")
-    takes_centers = "centers" in inspect.signature(LEARNERS.get(distiller["type"])).parameters
-    for i, teacher in enumerate(teachers):
-        field = f"distiller.teachers.{i}"
-        check_names(field, teacher, ("config", "checkpoint", "cfg_options", *(["centers"] if takes_centers else [])))
-        for key in ("config", "checkpoint", *(["centers"] if "centers" in teacher else [])):
-            if not isinstance(teacher.get(key), str):
-                raise InputError(f"{field}.{key}={teacher.get(key)!r}: expected a path")
-        options = teacher.get("cfg_options", [])
-        if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
-            raise InputError(f"{field}.cfg_options={options!r}: expected a list of 'key.path=value'")
-
-
-def train_settings(cfg: Mapping[str, Any]) -> TrainSettings:
-    """The checked `train_cfg` section."""
-    return check_settings("train_cfg", cfg, TrainSettings)
-
-
-def test_settings(cfg: Mapping[str, Any]) -> Any:
-    """The checked `test_cfg` section, of the kind that the task of the model asks for."""
-    return check_settings("test_cfg", cfg, task_of(cfg).settings)
-
-
-test_settings.__test__ = False  # not a test case, whatever pytest makes of the name
 
 
 def _parse_option(option: str) -> tuple[str, Any]:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from engine.settings import DataSettings
 from errors import InputError
 
 _LOOKED_AT = 1000  # images of a data set, for the folders that they lie in, or are linked to
 
 
-def data_places(data: Mapping[str, Any], *datasets: Any) -> list[Path]:
+def data_places(data: DataSettings, *datasets: Any) -> list[Path]:
     """Folders and files that data sets are read from: roots, labels, and where the images lie.
 
     Args:
         data: the `data` section of a config.
         datasets: TextDataset or CocoDataset; what is None is passed over.
     """
-    splits = [data[split] for split in ("train", "test") if data.get(split)]
-    roots = [data.get("root"), *(split.get("root") for split in splits)]
+    splits = [split for split in (data.train, data.test) if split]
+    roots = [data.root, *(split.root for split in splits)]
     # A root that holds the whole working folder, '.' for one, is no folder of data alone.
-    places = [Path(root) for root in roots if root and not Path.cwd().is_relative_to(Path(root).resolve())]
+    places = [Path(root) for root in roots if not Path.cwd().is_relative_to(Path(root).resolve())]
     for split in splits:  # annotations and images, which need not lie in the root
-        named = [Path(split.get("root") or data["root"]) / value for value in split.values() if isinstance(value, str)]
+        named = [split.root / value for value in split.options.values() if isinstance(value, str)]
         places += [place for place in named if place.exists() and not Path.cwd().is_relative_to(place.resolve())]
     for dataset in datasets:
         if dataset is not None:

@@ -1,11 +1,13 @@
-"""The `train_cfg` and `test_cfg` sections of a config: every key, its default and what it means."""
+"""The sections of a config with fixed keys: every key, its default and its meaning."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from dataset import Split
 from engine.checks import one_of
 from errors import InputError
 from eval import PROTOCOLS
@@ -108,3 +110,53 @@ class TestSettings:
             raise InputError(f"test_cfg.min_area={self.min_area}: expected 0 or more")
         if not 0 <= self.min_score <= 1:
             raise InputError(f"test_cfg.min_score={self.min_score!r}: expected a number from 0 to 1")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Data of an experiment, the `data` section.
+
+    Attributes:
+        root: folder of the data sets.
+        train: the training split.
+        test: the test split; None for an experiment that only trains.
+        batch_size: training images in a step, of all processes together; None for one that only tests.
+        num_workers: processes that read images; None for one for each core, 8 at most.
+    """
+
+    root: str
+    train: Split
+    test: Split | None = None
+    batch_size: int | None = None
+    num_workers: int | None = None
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """An entry of `distiller.teachers`.
+
+    Attributes:
+        config, checkpoint: files of the teacher.
+        cfg_options: 'key.path=value' entries on top of its config.
+        centers: file of its class centres, for the distillers that are given them.
+    """
+
+    config: str
+    checkpoint: str
+    cfg_options: Sequence[str] = ()
+    centers: str | None = None
+
+
+@dataclass(frozen=True)
+class DistillerSettings:
+    """The `distiller` section.
+
+    Attributes:
+        kind: class of the learner.
+        teachers: its teachers.
+        options: further arguments of the learner.
+    """
+
+    kind: type
+    teachers: Sequence[TeacherSettings]
+    options: Mapping[str, Any] = field(default_factory=dict)

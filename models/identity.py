@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from keywords import keywords
 from models.registry import MODELS
 
 # What training needs and a trained network does not depend on, what follows from other parts, and whether masks are
@@ -65,7 +65,7 @@ def meaning(part: Any, training: bool = False) -> Any:
 def _defaults(name: Any) -> dict[str, Any]:
     if name not in MODELS.module_dict:
         return {}
-    parameters = inspect.signature(MODELS.get(name)).parameters
+    parameters = keywords(MODELS.get(name))
     parts = {key: part for key, part in _DEFAULT_PARTS.items() if key in parameters}
     return parts | {key: p.default for key, p in parameters.items() if p.default is not p.empty}
 

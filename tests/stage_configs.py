@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 from conftest import run_script
 
-from engine.config import load_config
-from engine.tasks import task_of
+from engine.experiment import load_experiment
 from engine.training.stages import centers_path, features_path
 from models.weights import read_checkpoint
 
@@ -75,8 +74,8 @@ def run_stages(configs: dict[str, Path], steps: int, teachers: tuple[str, ...] =
 
 def load(path: Path, *options: str):
     """A config and its training split."""
-    cfg = load_config(path, options)
-    return cfg, task_of(cfg).train_set(cfg.data, seed=0)
+    cfg = load_experiment(path, options)
+    return cfg, cfg.task.train_set(cfg.data.train, seed=0)
 
 
 def changed_checkpoint(source: Path, path: Path, **changes) -> Path:

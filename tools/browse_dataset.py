@@ -23,12 +23,12 @@ if __name__ == "__main__":  # before the imports, which take seconds
     end_on_signals()
 
 from command_line import Parser
-from dataset import EpochSampler, TestSample, TextDataset, build_dataset
+from dataset import EpochSampler, TestSample, TextDataset, read_text_split
 from dataset.text.samples import TrainSample
 from dataset.text.targets import Targets, make_targets
 from dataset.text.transforms import Geometry, map_points
 from engine import cli
-from engine.config import load_config, train_settings
+from engine.experiment import load_experiment
 from engine.outputs import data_places
 from engine.visualise import denormalise, save_picture
 from errors import InputError, say
@@ -126,11 +126,12 @@ def main(args: argparse.Namespace) -> None:
     for name in ("epoch", "seed"):
         if (getattr(args, name) or 0) < 0:
             raise InputError(f"--{name} {getattr(args, name)}: expected 0 or more")
-    cfg = load_config(args.config, args.cfg_options)
-    if cfg.data.get(args.split) is None:
+    cfg = load_experiment(args.config, args.cfg_options)
+    split = getattr(cfg.data, args.split)
+    if split is None:
         raise InputError(f"{args.config}: has no data.{args.split}; choose another --split")
-    seed = train_settings(cfg).seed if args.seed is None else args.seed
-    dataset = build_dataset(cfg.data[args.split], cfg.data.root, training=args.split == "train", seed=seed)
+    seed = cfg.train_cfg.seed if args.seed is None else args.seed
+    dataset = read_text_split(split, seed)
     out = Path(args.out or Path("outputs/browse") / f"{cli.run_name(args.config)}_{args.split}.jpg")
     check_output("--out", out, data_places(cfg.data, dataset), folder=False)
     tiles, sizes = [], []

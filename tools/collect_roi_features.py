@@ -23,12 +23,11 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
 from distillation.multineck.feature_files import read_features
 from engine import cli
-from engine.config import load_config
 from engine.files import lock_file
 from engine.inference.parallel import worker_count
 from engine.outputs import data_places
 from engine.precision import check_precision, resolve_device
-from engine.tasks import TASKS, task_of
+from engine.tasks import TASKS
 from engine.training.stages import collect, features_path, provenance
 from engine.training.teachers import load_teacher
 from errors import InputError
@@ -38,13 +37,13 @@ EVERY = 15.0  # seconds between two lines of progress
 
 
 def main(args: argparse.Namespace) -> None:
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = cli.load(args)
     device = resolve_device(args.device)
     check_precision(args.precision, device)
     cli.check_counts(args, device)
-    if "distiller" not in cfg or task_of(cfg) is not TASKS["objects"]:
+    if cfg.distiller is None or cfg.task is not TASKS["objects"]:
         raise InputError(f"{args.config}: distils no object detector; use a config such as those of config/multineck")
-    dataset = task_of(cfg).train_set(cfg.data, seed=0)
+    dataset = cfg.task.train_set(cfg.data.train, seed=0)
     folder = Path(args.work_dir or Path("work_dirs") / cli.run_name(args.config))
     check_output("--out", folder, data_places(cfg.data, dataset))
     # All teachers are loaded before the first pass, so that a mistake shows now and not after hours.
@@ -58,7 +57,7 @@ def main(args: argparse.Namespace) -> None:
                 print(f"{path}: already complete; nothing to do")
                 continue
             track = partial(progress_lines, f"teacher {teacher.number}")
-            workers = worker_count(cfg.data)
+            workers = worker_count(cfg.data.num_workers)
             done = collect(cfg, teacher, dataset, path, device, args.precision, args.max_steps, workers, track)
             print(f"{path}: {'complete' if done else 'not complete yet; the same command goes on'}")
 

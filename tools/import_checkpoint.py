@@ -19,7 +19,7 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
 from command_line import Parser
 from engine import cli
-from engine.config import load_config
+from engine.experiment import load_experiment
 from engine.outputs import data_places
 from engine.training.checkpoint import new_detector, save_checkpoint
 from errors import InputError, say
@@ -30,7 +30,7 @@ from models.weights import read_checkpoint, state_dict_of
 
 
 def main(args: argparse.Namespace) -> None:
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = load_experiment(args.config, args.cfg_options)
     check_output("DST", args.dst, [args.src, args.config, *data_places(cfg.data)], folder=False)
     checkpoint = read_checkpoint(args.src)
     published = state_dict_of(checkpoint, args.src)
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
         )
     detector.load_state_dict(translation.state)
     epoch = checkpoint.get("epoch")
-    save_checkpoint(args.dst, detector.state_dict(), cfg.to_dict(), epoch if isinstance(epoch, int) else 0, {})
+    save_checkpoint(args.dst, detector.state_dict(), cfg.config, epoch if isinstance(epoch, int) else 0, {})
     if isinstance(detector.neck, FPEMNeck):
         version = 2 if detector.neck.fpem1.residual else 1
         print(f"taken from the config, for weights do not tell it: model.neck.version={version}")

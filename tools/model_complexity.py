@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,8 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
 from command_line import Parser
 from engine import cli
-from engine.config import load_config
-from engine.tasks import TASKS, task_of
+from engine.experiment import Experiment, load_experiment
+from engine.tasks import TASKS
 from engine.training.checkpoint import new_detector
 from errors import InputError
 from eval.files import write_json
@@ -107,14 +107,14 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"--size {width}x{height}: expected multiples of 32, 64 or more")
     if args.batch < 1:
         raise InputError(f"--batch {args.batch}: expected 1 or more")
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = load_experiment(args.config, args.cfg_options)
     if args.json:
         check_output("--json", args.json, [args.config], folder=False)
-    if task_of(cfg) is not TASKS["text"]:
+    if cfg.task is not TASKS["text"]:
         raise InputError(f"{args.config}: an object detector, whose cost depends on what is in the image; not measured")
     rows = _measure_config(cfg, args)
-    for teacher in cfg.get("distiller", {}).get("teachers", []):
-        cost = _measure_config(load_config(teacher.config, teacher.get("cfg_options", ())), args)["total"]
+    for teacher in cfg.distiller.teachers if cfg.distiller else ():
+        cost = _measure_config(load_experiment(teacher.config, teacher.cfg_options), args)["total"]
         rows[f"teacher {teacher.config}"] = cost._replace(activation_bytes=0)  # it has no backward pass
     print(f"{args.config}, {args.batch} x 3 x {height} x {width} (batch, channels, height, width)")
     print(table(rows))
@@ -126,8 +126,8 @@ def main(args: argparse.Namespace) -> None:
         write_json(args.json, {"config": args.config, "batch": args.batch, "size": [width, height], "costs": costs})
 
 
-def _measure_config(cfg: Mapping[str, Any], args: argparse.Namespace) -> dict[str, Cost]:
-    model = {key: value for key, value in cfg["model"].items() if key != "recompute"}
+def _measure_config(cfg: Experiment, args: argparse.Namespace) -> dict[str, Cost]:
+    model = {key: value for key, value in cfg.model.items() if key != "recompute"}
     return measure(new_detector(model, pretrained=False), args.batch, *args.size)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +17,7 @@ from dataset.images import UnreadableImage, read_image
 from dataset.issues import DataIssues, SampleIssues
 from dataset.objects.records import ObjectRecord
 from dataset.objects.transforms import ObjectTestTransform, ObjectTrainTransform
+from dataset.split import Split, make_split
 from errors import InputError
 
 CLIPPED = "boxes that reach out of their image by a pixel or more clipped"
@@ -203,40 +203,37 @@ def _listing(folder: Path) -> set[str]:
         return set()
 
 
-def build_object_dataset(split_cfg: Mapping[str, Any], root: Path | str, training: bool, seed: int = 0) -> CocoDataset:
-    """Builds the dataset of `data.train` or `data.test`.
+def object_split(section: Mapping[str, Any], root: Path | str, training: bool) -> Split:
+    """The split that `data.train` or `data.test` of a config describes; nothing is read yet.
 
     Args:
-        split_cfg: `type`, which is 'COCO'; `annotations` and `images`, as CocoDataset takes them; further
-            keywords of CocoDataset and of ObjectTrainTransform or ObjectTestTransform; `root`, where a
-            split lies elsewhere than the rest.
+        section: `type`, which is 'COCO'; `annotations` and `images`, as CocoDataset takes them; further keywords of
+            CocoDataset and of ObjectTrainTransform or ObjectTestTransform; `root`, where a split lies elsewhere than
+            the rest.
         root: `data.root`.
         training: which of the two transforms.
-        seed: of the augmentation.
 
     Raises:
-        InputError: unknown type or key, or data that cannot be read.
+        InputError: unknown type or key, or a value that no sample can be made with.
     """
     field = "data.train" if training else "data.test"
-    options = dict(split_cfg)
-    root = options.pop("root", root)
+    options = dict(section)
     kind = options.pop("type", None)
     if kind != "COCO":
         raise InputError(f"{field}.type is {kind!r}; set it to COCO")
-    transform_class = ObjectTrainTransform if training else ObjectTestTransform
-    of_dataset = _keywords(CocoDataset) - {"root", "transform", "seed"}
-    allowed = of_dataset | _keywords(transform_class)
-    unknown = sorted(options.keys() - allowed)
-    if unknown:
-        raise InputError(
-            f"{field}.{unknown[0]} is not an option; remove it, or use one of: {', '.join(sorted(allowed))}"
-        )
+    transform = ObjectTrainTransform if training else ObjectTestTransform
+    split = make_split(field, CocoDataset, {"root", "transform", "seed"}, transform, options, root)
     for key in ("annotations", "images"):
         if not isinstance(options.get(key), str):
             raise InputError(f"{field}.{key} is {options.get(key)!r}; set it to a path below the data root")
-    dataset_options = {key: options.pop(key) for key in of_dataset & options.keys()}
-    return CocoDataset(root, transform=transform_class(**options), seed=seed, **dataset_options)
+    return split
 
 
-def _keywords(cls: type) -> set[str]:
-    return set(inspect.signature(cls).parameters)
+def read_object_split(split: Split, seed: int = 0) -> CocoDataset:
+    """The data set of a split; `seed` is that of the augmentation. InputError for data that cannot be read."""
+    return CocoDataset(split.root, transform=split.transform, seed=seed, **split.options)
+
+
+def build_object_dataset(section: Mapping[str, Any], root: Path | str, training: bool, seed: int = 0) -> CocoDataset:
+    """`object_split`, read."""
+    return read_object_split(object_split(section, root, training), seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from dataset.image_dataset import UNREADABLE, ImageDataset
 from dataset.images import read_image
 from dataset.issues import SampleIssues
 from dataset.registry import PARSERS
+from dataset.split import Split, make_split
 from dataset.text import parsers  # noqa: F401 - importing it fills the registry
 from dataset.text.parsers.base import TextParser
 from dataset.text.records import TextRecord
@@ -101,40 +101,35 @@ def _subset(record: TextRecord, keep: np.ndarray) -> TextRecord:
     )
 
 
-def build_dataset(split_cfg: Mapping[str, Any], root: Path | str, training: bool, seed: int = 0) -> TextDataset:
-    """Builds the dataset of `data.train` or `data.test`.
+def text_split(section: Mapping[str, Any], root: Path | str, training: bool) -> Split:
+    """The split that `data.train` or `data.test` of a config describes; nothing is read yet.
 
     Args:
-        split_cfg: `type`, a name in PARSERS; keywords of that parser (`split`); and those of TrainTransform
-            or TestTransform. `root`, where a split lies elsewhere than the rest.
+        section: `type`, a name in PARSERS; keywords of that parser (`split`); and those of TrainTransform or
+            TestTransform. `root`, where a split lies elsewhere than the rest.
         root: `data.root`.
         training: which of the two transforms.
-        seed: of the augmentation.
 
     Raises:
-        InputError: unknown type or key, or data that cannot be read.
+        InputError: unknown type or key, or a value that no sample can be made with.
     """
     field = "data.train" if training else "data.test"
-    options = dict(split_cfg)
-    root = options.pop("root", root)
+    options = dict(section)
     name = options.pop("type", None)
-    parser_class = PARSERS.module_dict.get(name)
-    if parser_class is None:
+    if name not in PARSERS.module_dict:
         raise InputError(f"{field}.type is {name!r}; set it to one of: {', '.join(sorted(PARSERS.module_dict))}")
-    transform_class = TrainTransform if training else TestTransform
-    of_parser = _keywords(parser_class) - {"root"}
-    allowed = of_parser | _keywords(transform_class)
-    unknown = sorted(options.keys() - allowed)
-    if unknown:
-        raise InputError(
-            f"{field}.{unknown[0]} is not an option; remove it, or use one of: {', '.join(sorted(allowed))}"
-        )
+    parser = PARSERS.get(name)
+    split = make_split(field, parser, {"root"}, TrainTransform if training else TestTransform, options, root)
     if "split" not in options:
-        raise InputError(f"{field}.split is missing; set it to one of: {', '.join(parser_class.splits)}")
-    parser_options = {key: options.pop(key) for key in of_parser & options.keys()}
-    transform = transform_class(**options)
-    return TextDataset(parser_class(root, **parser_options), transform, seed)
+        raise InputError(f"{field}.split is missing; set it to one of: {', '.join(parser.splits)}")
+    return split
 
 
-def _keywords(cls: type) -> set[str]:
-    return set(inspect.signature(cls).parameters)
+def read_text_split(split: Split, seed: int = 0) -> TextDataset:
+    """The data set of a split; `seed` is that of the augmentation. InputError for data that cannot be read."""
+    return TextDataset(split.reader(split.root, **split.options), split.transform, seed)
+
+
+def build_dataset(section: Mapping[str, Any], root: Path | str, training: bool, seed: int = 0) -> TextDataset:
+    """`text_split`, read."""
+    return read_text_split(text_split(section, root, training), seed)

@@ -44,11 +44,13 @@ class MultiNeckDistiller(Distiller):
         InputError: numbers of teachers, centres, weights and branches that differ, or pyramids that do.
     """
 
+    given = (*Distiller.given, "centers")
+
     def __init__(
         self,
         student: nn.Module,
         loss: nn.Module | None,
-        teachers: list[tuple[nn.Module, Mapping[str, Tensor]]],
+        teachers: Sequence[nn.Module],
         centers: Sequence[Centers] = (),
         channels: int = 256,
         weights: Sequence[float] | None = None,

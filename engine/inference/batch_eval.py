@@ -6,35 +6,31 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from torch.utils.data import Dataset
 
-from engine.config import test_settings
+from engine.experiment import Experiment
 from engine.files import lock_folder
-from engine.inference.parallel import worker_count
 from engine.inference.predictor import Predictor
 from engine.inference.score_key import score_key
 from engine.outputs import data_places
-from engine.tasks import task_of
 from engine.tasks.base import Task
-from engine.training.checkpoint import load_detector
 from errors import InputError, say
 from eval.files import write_json
 from files import check_output, file_sha256, write_aside
-from models.fuse import fuse_batch_norm
 
 SUFFIXES = (".pth.tar", ".pth", ".pt")
 
 
 def evaluate_folder(
-    cfg: Config,
+    cfg: Experiment,
     folder: Path,
     work_dir: Path,
     device: torch.device,
@@ -56,18 +52,19 @@ def evaluate_folder(
     paths = sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES) and not p.name.startswith("."))
     if not paths:
         raise InputError(f"{folder}: no checkpoint ({', '.join(SUFFIXES)}) in it")
-    task = task_of(cfg)
-    dataset = task.test_set(cfg.data, test_settings(cfg))
+    task = cfg.task
+    dataset = task.test_set(cfg.data.test, cfg.test_cfg)
     check_output("--work-dir", work_dir, data_places(cfg.data, dataset))
     images = range(len(dataset))[: most if most > 0 else None]
-    how = cfg.model.to_dict(), cfg.data.test.to_dict(), test_settings(cfg), device.type, precision, batch_size
+    how = cfg.model, cfg.config["data"]["test"], cfg.test_cfg, device.type, precision, batch_size
     common = score_key(dataset, images, *how)
+    make = partial(Predictor.of, cfg, device=device, precision=precision, batch_size=batch_size)
     rows, errors = [], []
     with lock_folder(work_dir):
         for number, path in enumerate(paths, 1):
             say(f"[{number}/{len(paths)}] {path.name} ", end="")
             try:
-                row, reused = _evaluate(cfg, path, dataset, images, work_dir, device, precision, batch_size, common)
+                row, reused = _evaluate(make, task, path, dataset, images, work_dir, common)
             except InputError as error:
                 say(f"skipped: {error}")
                 errors.append(error)
@@ -81,28 +78,22 @@ def evaluate_folder(
 
 
 def _evaluate(
-    cfg: Config,
+    make: Callable[..., tuple[Predictor, dict[str, Any]]],
+    task: Task,
     path: Path,
     dataset: Dataset,
     images: range,
     work_dir: Path,
-    device: torch.device,
-    precision: str,
-    batch_size: int,
     common: str,
 ) -> tuple[dict[str, Any], bool]:
     kept = work_dir / f"{path.name}.json"
     key = f"{file_sha256(path)} {common}"
-    settings = test_settings(cfg)
     with suppress(OSError, ValueError, TypeError, KeyError):  # not there, or damaged: it is made anew
         row = json.loads(kept.read_text())
         if row["key"] == key:
             return row, True
-    task = task_of(cfg)
     task.check_result_path("--work-dir", work_dir / "results" / path.name, ())
-    detector, about = load_detector(cfg.model, path)
-    detector = fuse_batch_norm(detector).to(device)
-    predictor = Predictor(detector, settings, device, precision, batch_size, worker_count(cfg.data))
+    predictor, about = make(path)
     summary = predictor.evaluate(dataset, predictor.predict(dataset, images), work_dir / "results" / path.name)
     number = re.search(r"(\d+)ep", path.name)
     epoch = about.get("epoch", int(number[1]) if number else None)

@@ -7,7 +7,7 @@ import os
 import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.queues import Queue
 from threading import Thread
@@ -21,9 +21,8 @@ from errors import without_interrupts
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
-def worker_count(data: Mapping[str, Any], processes: int = 1) -> int:
-    """`data.num_workers`, or the cores of this machine divided by the training processes, 8 at most."""
-    given = data.get("num_workers")
+def worker_count(given: int | None, processes: int = 1) -> int:
+    """A number of workers: the given one, or the cores of this machine divided by the training processes, 8 at most."""
     return min(8, (os.cpu_count() or 1) // processes) if given is None else given
 
 

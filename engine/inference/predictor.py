@@ -15,12 +15,13 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from dataset import read_image
 from engine.checks import check_settings
-from engine.inference.parallel import ordered_map, start_worker
+from engine.experiment import Experiment
+from engine.inference.parallel import ordered_map, start_worker, worker_count
 from engine.inference.pipeline import network_outputs
 from engine.precision import check_precision, resolve_device
 from engine.tasks import TASKS
 from engine.tasks.base import NetworkInput, NetworkOutput
-from engine.training.checkpoint import restore_detector
+from engine.training.checkpoint import load_detector, restore_detector
 from errors import InputError
 from models.fuse import fuse_batch_norm
 from models.weights import read_checkpoint
@@ -67,6 +68,19 @@ class Predictor:
         self.batch_size = batch_size
         self.workers = workers
         self.transform = transform
+
+    @classmethod
+    def of(
+        cls, cfg: Experiment, checkpoint: str | Path, device: torch.device, precision: str, batch_size: int
+    ) -> tuple[Predictor, dict[str, Any]]:
+        """The detector of a checkpoint, for the test set of an experiment, and the rest of the checkpoint.
+
+        Raises:
+            InputError: see load_detector.
+        """
+        detector, about = load_detector(cfg.model, checkpoint)
+        workers = worker_count(cfg.data.num_workers)
+        return cls(fuse_batch_norm(detector).to(device), cfg.test_cfg, device, precision, batch_size, workers), about
 
     @classmethod
     def load(

@@ -39,7 +39,8 @@ def score_key(dataset: Dataset, images: Sequence[int], *settings: Any) -> str:
 def _code() -> list[str]:
     """This project's, and the versions of the libraries that decide a score."""
     files = [p for package in PACKAGES for p in sorted((ROOT / package).rglob("*")) if p.suffix in CODE]
-    return [files_sha256([*files, ROOT / "errors.py", ROOT / "files.py"]), *map(_version, LIBRARIES)]
+    files += [ROOT / name for name in ("errors.py", "files.py", "keywords.py")]
+    return [files_sha256(files), *map(_version, LIBRARIES)]
 
 
 def _version(library: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from dataset import Split
 from distillation import Learner
 
 
@@ -64,40 +65,44 @@ class Task(ABC):
         """Checks what a config of this task must have beyond its networks."""
 
     @abstractmethod
-    def check_split(self, field: str, split: Any, training: bool) -> None:
-        """Checks the keys of `data.train` or `data.test`."""
+    def split(self, field: str, section: Any, root: str, training: bool) -> Split:
+        """The split that `data.train` or `data.test` describes, checked; `field` names it in messages."""
 
     @abstractmethod
     def try_out(self, detector: nn.Module) -> None:
         """Runs a network in evaluation mode on a small image of zeros: parts that do not fit show here."""
 
     @abstractmethod
-    def check_student(self, student: nn.Module, data: Mapping[str, Any], dataset: Dataset | None) -> None:
-        """Whether a network can be trained with the `data` section, whose training split is `dataset`."""
+    def check_student(self, student: nn.Module, split: Split, dataset: Dataset | None) -> None:
+        """Whether a network can be trained on a split, which `dataset` reads."""
 
     @abstractmethod
     def supervised(self, student: nn.Module, loss: nn.Module | None) -> Learner:
         """The learner without a teacher."""
 
     @abstractmethod
-    def train_set(self, data: Mapping[str, Any], seed: int) -> Dataset:
-        """The training split; has `issues`."""
+    def train_set(self, split: Split, seed: int) -> Dataset:
+        """The training set, read; has `issues`."""
 
     @abstractmethod
     def check_batch(self, dataset: Dataset, batch_size: int) -> None:
         """Whether a training split can be learnt from in batches of so many images in a process."""
 
     @abstractmethod
-    def test_set(self, data: Mapping[str, Any], settings: Any) -> Dataset:
-        """The test split; its labels are read once, so that a mistake in them shows at once."""
+    def test_set(self, split: Split | None, settings: Any) -> Dataset:
+        """The test set; its labels are read once, so that a mistake in them shows at once.
+
+        Raises:
+            InputError: there is no test split, or its labels cannot be scored with.
+        """
 
     @abstractmethod
     def check_labels(self, detector: nn.Module, dataset: Dataset) -> None:
         """Whether what a network detects can be scored on a test set: InputError for other classes."""
 
     @abstractmethod
-    def test_transform(self, split: Mapping[str, Any]) -> Callable[..., Any]:
-        """How an image is brought to the network, from `data.test` of a config; the defaults where that is empty."""
+    def test_transform(self, section: Mapping[str, Any]) -> Callable[..., Any]:
+        """How an image is brought to the network, from `data.test` of a checkpoint, which may be of another version."""
 
     @abstractmethod
     def unlabelled(self, path: Path, key: int) -> Any:

@@ -17,19 +17,22 @@ from dataset import (
     CocoDataset,
     ObjectTestTransform,
     ObjectTrainTransform,
-    build_object_dataset,
+    Split,
     collate_objects,
+    object_split,
     read_image,
+    read_object_split,
 )
 from dataset.objects.records import ObjectRecord, ObjectSample
 from distillation import SupervisedObjects
-from engine.checks import check_names, check_type, check_values, one_of, parameters
+from engine.checks import check_names, check_type, check_values, one_of
 from engine.outputs import kept
 from engine.tasks.base import NetworkInput, Task
 from engine.visualise import draw_objects, save_picture
 from errors import InputError
 from eval import coco
 from files import check_output
+from keywords import keywords
 from models import paste_masks
 
 logger = logging.getLogger(__name__)
@@ -69,38 +72,39 @@ class ObjectTask(Task):
         if "loss" in cfg:
             raise InputError("section 'loss': an object detector computes its own losses; remove it")
 
-    def check_split(self, field: str, split: Any, training: bool) -> None:
-        check_type(field, split, ("COCO",))
+    def split(self, field: str, section: Any, root: str, training: bool) -> Split:
+        check_type(field, section, ("COCO",))
         transform = ObjectTrainTransform if training else ObjectTestTransform
-        known = (parameters(CocoDataset) - {"seed"}) | parameters(transform)
-        check_names(field, split, {"type", "root", *known})
+        known = {*keywords(CocoDataset), *keywords(transform)} - {"seed", "transform"}
+        check_names(field, section, {"type", *known})
         for kind in (CocoDataset, transform):
-            check_values(field, split, kind)
+            check_values(field, section, kind)
+        return object_split(section, root, training)
 
     def try_out(self, detector: nn.Module) -> None:
         detector(torch.zeros(1, 3, 64, 64), [(64, 64)])
 
-    def check_student(self, student: nn.Module, data: Mapping[str, Any], dataset: CocoDataset) -> None:
+    def check_student(self, student: nn.Module, split: Split, dataset: CocoDataset) -> None:
         label_map(student, dataset)
         student.classes = tuple(dataset.classes)
-        if getattr(student.roi_heads, "mask_head", None) is not None and not data["train"].get("with_masks"):
+        if getattr(student.roi_heads, "mask_head", None) is not None and not split.options.get("with_masks"):
             raise InputError("model.heads has a mask head, which learns from masks; set data.train.with_masks=True")
 
     def supervised(self, student: nn.Module, loss: nn.Module | None) -> SupervisedObjects:
         return SupervisedObjects(student)
 
-    def train_set(self, data: Mapping[str, Any], seed: int) -> CocoDataset:
-        dataset = build_object_dataset(data["train"], data["root"], training=True, seed=seed)
+    def train_set(self, split: Split, seed: int) -> CocoDataset:
+        dataset = read_object_split(split, seed)
         logger.info(dataset.overview())
         return dataset
 
     def check_batch(self, dataset: CocoDataset, batch_size: int) -> None:
         """Any will do: images differ in size, and normalisation by batches is mostly frozen in object detectors."""
 
-    def test_set(self, data: Mapping[str, Any], settings: ObjectTestSettings) -> CocoDataset:
-        if data.get("test") is None:
+    def test_set(self, split: Split | None, settings: ObjectTestSettings) -> CocoDataset:
+        if split is None:
             raise InputError("data.test is missing: this config only trains; use one with a test split")
-        dataset = build_object_dataset(data["test"], data["root"], training=False)
+        dataset = read_object_split(split)
         instances, ignored = dataset.instance_counts()
         if instances == ignored:
             raise InputError(f"{dataset.ground_truth}: has no box to find: nothing can be scored; give another file")
@@ -109,8 +113,9 @@ class ObjectTask(Task):
     def check_labels(self, detector: nn.Module, dataset: CocoDataset) -> None:
         label_map(detector, dataset)
 
-    def test_transform(self, split: Mapping[str, Any]) -> ObjectTestTransform:
-        return ObjectTestTransform(**{key: split[key] for key in parameters(ObjectTestTransform) & split.keys()})
+    def test_transform(self, section: Mapping[str, Any]) -> ObjectTestTransform:
+        known = keywords(ObjectTestTransform).keys() & section.keys()
+        return ObjectTestTransform(**{key: section[key] for key in known})
 
     def unlabelled(self, path: Path, key: int) -> ObjectRecord:
         return ObjectRecord(path, key, path.stem, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))

@@ -17,16 +17,18 @@ from torch import Tensor, nn
 import eval
 from dataset import (
     PARSERS,
+    Split,
     TestSample,
     TestTransform,
     TextDataset,
     TextRecord,
     TrainTransform,
-    build_dataset,
     collate,
+    read_text_split,
+    text_split,
 )  # fmt: skip
 from distillation import Supervised
-from engine.checks import check_names, check_type, check_typed, check_values, parameters
+from engine.checks import check_names, check_type, check_typed, check_values
 from engine.outputs import kept
 from engine.settings import TestSettings
 from engine.tasks.base import NetworkInput, Task
@@ -35,6 +37,7 @@ from errors import InputError
 from eval.__main__ import table
 from eval.files import check_folder, check_zip
 from files import check_output
+from keywords import keywords
 from models import LOSSES
 from post_processing import Detection, decode_pan, decode_psenet, labels_to_polygons, require_extension
 
@@ -58,18 +61,18 @@ class TextTask(Task):
             raise InputError("section 'loss' is missing")
         check_typed("loss", cfg["loss"], LOSSES)
 
-    def check_split(self, field: str, split: Any, training: bool) -> None:
-        check_type(field, split, PARSERS.module_dict)
+    def split(self, field: str, section: Any, root: str, training: bool) -> Split:
+        check_type(field, section, PARSERS.module_dict)
         transform = TrainTransform if training else TestTransform
-        known = parameters(PARSERS.get(split["type"])) | parameters(transform)
-        check_names(field, split, {"type", "root", *known})
-        check_values(field, split, transform)
+        check_names(field, section, {"type", "root", *keywords(PARSERS.get(section["type"])), *keywords(transform)})
+        check_values(field, section, transform)
+        return text_split(section, root, training)
 
     def try_out(self, detector: nn.Module) -> None:
         detector(torch.zeros(1, 3, 64, 64))
 
-    def check_student(self, student: nn.Module, data: Mapping[str, Any], dataset: TextDataset | None) -> None:
-        predicted, drawn = student.head.maps.count("kernel"), (data["train"].get("kernel_num") or 2) - 1
+    def check_student(self, student: nn.Module, split: Split, dataset: TextDataset | None) -> None:
+        predicted, drawn = student.head.maps.count("kernel"), len(split.transform.ratios)
         if predicted != drawn:
             raise InputError(
                 f"model.head predicts {predicted} kernel(s), data.train draws {drawn}; PANHead goes with "
@@ -79,8 +82,8 @@ class TextTask(Task):
     def supervised(self, student: nn.Module, loss: nn.Module | None) -> Supervised:
         return Supervised(student, loss)
 
-    def train_set(self, data: Mapping[str, Any], seed: int) -> TextDataset:
-        dataset = build_dataset(data["train"], data["root"], training=True, seed=seed)
+    def train_set(self, split: Split, seed: int) -> TextDataset:
+        dataset = read_text_split(split, seed)
         logger.info(dataset.overview())
         dataset.require_text()
         return dataset
@@ -92,19 +95,19 @@ class TextTask(Task):
                 "which batch normalisation takes no deviation; set img_size to 64, or a larger data.batch_size"
             )
 
-    def test_set(self, data: Mapping[str, Any], settings: TestSettings) -> TextDataset:
+    def test_set(self, split: Split | None, settings: TestSettings) -> TextDataset:
         require_extension()
-        if data.get("test") is None:
+        if split is None:
             raise InputError(
                 "data.test is missing: this config only trains; use one with a test split, or give data.test"
             )
-        dataset = build_dataset(data["test"], data["root"], training=False)
+        dataset = read_text_split(split)
         dataset.require_text()
         eval.PROTOCOLS[settings.protocol].read_ground_truth(dataset.parser.ground_truth)
         return dataset
 
-    def test_transform(self, split: Mapping[str, Any]) -> TestTransform:
-        return TestTransform(**{key: split[key] for key in parameters(TestTransform) & split.keys()})
+    def test_transform(self, section: Mapping[str, Any]) -> TestTransform:
+        return TestTransform(**{key: section[key] for key in keywords(TestTransform).keys() & section.keys()})
 
     def unlabelled(self, path: Path, key: int) -> TextRecord:
         return TextRecord(path, [], np.zeros(0, bool), [])

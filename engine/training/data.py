@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import lightning as L
 from torch.utils.data import DataLoader
 
 from dataset import EpochSampler
 from engine.inference.parallel import start_worker, worker_count
+from engine.settings import DataSettings
 from engine.tasks.base import Task
 from errors import InputError
 
@@ -19,7 +17,7 @@ class DataModule(L.LightningDataModule):
 
     Args:
         task: whose data these are.
-        data: the `data` section; `batch_size` counts the images of all processes together.
+        data: the `data` section.
         seed: of order and augmentation.
         parts: into how many parts an epoch is cut.
         world_size: number of processes.
@@ -32,18 +30,18 @@ class DataModule(L.LightningDataModule):
         InputError: the batch cannot be shared out evenly, or the data are missing.
     """
 
-    def __init__(self, task: Task, data: Mapping[str, Any], seed: int, parts: int, world_size: int) -> None:
+    def __init__(self, task: Task, data: DataSettings, seed: int, parts: int, world_size: int) -> None:
         super().__init__()
-        batch_size = data.get("batch_size")
-        if not isinstance(batch_size, int) or batch_size < 1 or batch_size % world_size:
+        batch_size = data.batch_size
+        if batch_size is None or batch_size % world_size:
             raise InputError(f"data.batch_size={batch_size!r}: expected a positive multiple of {world_size} processes")
         self.task = task
         self.world_size = world_size
         self.seed = seed
         self.parts = parts
         self.first_epoch = 0
-        self.workers = worker_count(data, world_size)
-        self.dataset = task.train_set(data, seed)
+        self.workers = worker_count(data.num_workers, world_size)
+        self.dataset = task.train_set(data.train, seed)
         self.share = len(self._sampler(rank=0))
         self.batch_size = min(batch_size // world_size, self.share)  # a set smaller than one batch is taken whole
         task.check_batch(self.dataset, self.batch_size)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
-from mmengine.config import Config
 
 from distillation import Learner
 from distillation.multineck.provenance import tensors_sha256
-from engine.config import train_settings
+from engine.experiment import Experiment
 from engine.settings import TrainSettings
 from engine.training.callbacks import RESUME_FILE
 from engine.training.module import TrainingModule
@@ -30,11 +29,10 @@ FIXED = ("model", "loss", "distiller", "train_cfg.optimizer", "train_cfg.parts",
 PLACES = ("checkpoint", "config", "centers", "cfg_options", "pretrained", "pretrain", "result_path")
 
 
-def identity(cfg: Config, learner: Learner, images: int, devices: int, classes: Sequence[str]) -> dict[str, Any]:
+def identity(cfg: Experiment, learner: Learner, images: int, devices: int, classes: Sequence[str]) -> dict[str, Any]:
     """What a run is, for a file to resume from.
 
     Args:
-        cfg: a checked config.
         learner: before training.
         images: in the training split.
         devices: number of processes.
@@ -44,7 +42,7 @@ def identity(cfg: Config, learner: Learner, images: int, devices: int, classes: 
     tensors = {**dict(learner.named_parameters()), **dict(learner.named_buffers())}
     frozen = {key: value for key, value in tensors.items() if key not in learned}
     return {
-        "config": cfg.to_dict(),
+        "config": cfg.config,
         "frozen": tensors_sha256(frozen),  # teachers, class centres
         "classes": list(classes),
         "images": images,
@@ -116,14 +114,15 @@ def _facts(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
         yield path, list(value) if isinstance(value, tuple) else value
 
 
-def start_anew(folder: Path, cfg: Config, devices: int) -> None:
+def start_anew(folder: Path, cfg: Experiment, devices: int) -> None:
     """Moves the files of an earlier run in the folder aside.
 
     Raises:
         InputError: several processes need one of them, each when it starts.
     """
     earlier = [path for path in folder.glob("*") if path.name.startswith(OWN_FILES)]
-    read = [train_settings(cfg).pretrain, *(t.checkpoint for t in cfg.get("distiller", {}).get("teachers", []))]
+    teachers = cfg.distiller.teachers if cfg.distiller else []
+    read = [cfg.train_cfg.pretrain, *(teacher.checkpoint for teacher in teachers)]
     moved = {path.resolve() for path in earlier} & {Path(path).resolve() for path in read if path}
     if moved and devices > 1:
         raise InputError(f"{min(moved)}: the run's folder would be moved aside; give another --work-dir")

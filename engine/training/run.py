@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import logging
 import math
 import signal
@@ -17,17 +16,15 @@ import lightning as L
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from mmengine.config import Config
 from torch.utils.data import Dataset
 
-from distillation import LEARNERS, Learner
+from distillation import Learner
 from engine.cli import check_counts
-from engine.config import test_settings, train_settings
+from engine.experiment import Experiment
 from engine.files import lock_folder, remove_leftovers
 from engine.inference import Predictor
 from engine.outputs import data_places
 from engine.precision import DTYPES, PRECISIONS, check_precision, resolve_device
-from engine.tasks import task_of
 from engine.training.callbacks import RESUME_FILE, Checkpoints, Signals, Validation, WholeFiles, progress
 from engine.training.checkpoint import new_detector, warn_other_model
 from engine.training.data import DataModule
@@ -44,36 +41,33 @@ logger = logging.getLogger(__name__)
 RESULTS = "val_results"  # of a run, in its folder
 
 
-def build_learner(cfg: Config, dataset: Dataset | None = None) -> Learner:
-    """The learner of a config: supervised, or the distiller with its teachers' weights loaded.
+def build_learner(cfg: Experiment, dataset: Dataset | None = None) -> Learner:
+    """The learner of an experiment: supervised, or the distiller with its trained teachers.
 
     Args:
-        cfg: a checked config.
+        cfg: the experiment.
         dataset: the training split, which object detectors, teachers and class centres must fit; text needs none.
     """
-    task = task_of(cfg)
     student = new_detector(cfg.model)
-    task.check_student(student, cfg.data, dataset)
+    cfg.task.check_student(student, cfg.data.train, dataset)
     _start_weights(student, cfg)
-    loss = LOSSES.build(cfg.loss) if "loss" in cfg else None
-    if "distiller" not in cfg:
-        return task.supervised(student, loss)
-    options = {k: v for k, v in cfg.distiller.items() if k not in ("type", "teachers")}
-    kind = LEARNERS.get(cfg.distiller.type)
+    loss = None if cfg.loss is None else LOSSES.build(cfg.loss)
+    if cfg.distiller is None:
+        return cfg.task.supervised(student, loss)
+    kind, options = cfg.distiller.kind, dict(cfg.distiller.options)
     teachers = [load_teacher(cfg, number + 1, dataset) for number in range(len(cfg.distiller.teachers))]
-    if "centers" in inspect.signature(kind).parameters and options.get("use_centres", True):
+    if "centers" in kind.given and options.get("use_centres", True):
         options["centers"] = centers_of(cfg, teachers, dataset)
-    return kind(student, loss, [(teacher.network, teacher.weights) for teacher in teachers], **options)
+    return kind(student, loss, [teacher.network for teacher in teachers], **options)
 
 
-def _start_weights(student: torch.nn.Module, cfg: Config) -> None:
+def _start_weights(student: torch.nn.Module, cfg: Experiment) -> None:
     """Loads `train_cfg.pretrain`, and says what the student starts from."""
-    pretrain = train_settings(cfg).pretrain
-    if pretrain:
+    if pretrain := cfg.train_cfg.pretrain:
         content = read_checkpoint(pretrain)
         warn_other_model(cfg.model, content, pretrain, getattr(student, "classes", ()))
         load_matching(student, current_names(state_dict_of(content, pretrain)), source=pretrain)
-    elif cfg.model.backbone.get("pretrained") is None:
+    elif not cfg.pretrained_backbone:
         logger.info("backbone: no ImageNet weights given (model.backbone.pretrained), starts from random ones")
     sizes = [(p.numel(), p.requires_grad) for p in student.parameters()]
     frozen, total = sum(size for size, trained in sizes if not trained), sum(size for size, _ in sizes)
@@ -81,11 +75,11 @@ def _start_weights(student: torch.nn.Module, cfg: Config) -> None:
         logger.info("student: %.2f of %.2f million parameters are frozen", frozen / 1e6, total / 1e6)
 
 
-def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: str | None = None) -> Path:
+def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precision: str | None = None) -> Path:
     """Runs training as the command line asks.
 
     Args:
-        cfg: a checked config.
+        cfg: the experiment.
         args: the options of engine.cli.
         name: of the run; its files go to work_dirs/NAME unless --work-dir says otherwise.
         teacher_precision: of the teachers of a distillation; None for that of the student.
@@ -98,12 +92,9 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
     if teacher_precision:
         check_precision(teacher_precision, device, "--teacher-precision")
     check_counts(args, device)
-    if args.seed is not None:
-        cfg.merge_from_dict({"train_cfg.seed": args.seed})
     folder = Path(args.work_dir or Path("work_dirs") / name)
-    settings = train_settings(cfg)
+    task, settings = cfg.task, cfg.train_cfg
     L.seed_everything(settings.seed, verbose=False)
-    task = task_of(cfg)
     data = DataModule(task, cfg.data, settings.seed, settings.parts, args.devices)
     steps = math.ceil(data.batches_per_epoch / settings.grad_accumulation)
     learner = build_learner(cfg, data.dataset)
@@ -160,16 +151,16 @@ def train(cfg: Config, args: argparse.Namespace, name: str, teacher_precision: s
     return folder
 
 
-def _measure(cfg: Config, student: torch.nn.Module, precision: str, folder: Path) -> Any:
+def _measure(cfg: Experiment, student: torch.nn.Module, precision: str, folder: Path) -> Any:
     """A function that measures a detector on the test split, each process taking its share of the images.
 
     None for a config without a test split.
     """
-    if cfg.data.get("test") is None:
+    if cfg.data.test is None:
         logger.info("no data.test: nothing is measured during training")
         return None
-    task, settings = task_of(cfg), test_settings(cfg)
-    dataset = task.test_set(cfg.data, settings)
+    task, settings = cfg.task, cfg.test_cfg
+    dataset = task.test_set(cfg.data.test, settings)
     task.check_labels(student, dataset)
 
     def measure(trainer: L.Trainer, detector: torch.nn.Module) -> Mapping[str, Any]:

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from torch.utils.data import DataLoader, Subset
 
 from dataset import CocoDataset, ObjectBatch, ObjectTestTransform, collate_objects
@@ -21,18 +20,18 @@ from distillation import Centers, load_centers
 from distillation.multineck.feature_files import FeatureWriter
 from distillation.multineck.provenance import Provenance, tensors_sha256
 from distillation.multineck.roi_features import TOP_CHANNELS, roi_descriptors
+from engine.experiment import Experiment
 from engine.inference.parallel import start_worker
 from engine.inference.predictor import Track, silent
 from engine.precision import autocast
 from engine.training.teachers import Teacher
 from errors import InputError
 from files import file_sha256, files_sha256
-from models.weights import load_strict
 
 logger = logging.getLogger(__name__)
 
 
-def provenance(cfg: Config, teacher: Teacher, dataset: CocoDataset, precision: str = "32") -> Provenance:
+def provenance(cfg: Experiment, teacher: Teacher, dataset: CocoDataset, precision: str = "32") -> Provenance:
     """What the descriptors of a teacher's boxes are made from.
 
     Args:
@@ -53,7 +52,7 @@ def provenance(cfg: Config, teacher: Teacher, dataset: CocoDataset, precision: s
 
 
 def collect(
-    cfg: Config,
+    cfg: Experiment,
     teacher: Teacher,
     dataset: CocoDataset,
     path: Path,
@@ -78,10 +77,9 @@ def collect(
         Whether the file is complete.
 
     Raises:
-        InputError: an image that cannot be read, weights that do not fit, features that are not finite, or features of
-            another teacher or other data in the same place.
+        InputError: an image that cannot be read, features that are not finite, or features of another teacher or other
+            data in the same place.
     """
-    load_strict(teacher.network, teacher.weights, source=teacher.checkpoint)
     network = teacher.network.eval().to(device, memory_format=torch.channels_last)
     resized = copy.copy(dataset)
     resized.transform = ObjectTestTransform(**_sides(dataset))
@@ -109,7 +107,7 @@ def collect(
     return writer.resume_at == len(dataset)
 
 
-def centers_of(cfg: Config, teachers: Sequence[Teacher], dataset: CocoDataset) -> list[Centers]:
+def centers_of(cfg: Experiment, teachers: Sequence[Teacher], dataset: CocoDataset) -> list[Centers]:
     """Stage 3: the class centres that the config names for each teacher.
 
     Args:
@@ -120,7 +118,7 @@ def centers_of(cfg: Config, teachers: Sequence[Teacher], dataset: CocoDataset) -
     """
     found = []
     for teacher, entry in zip(teachers, cfg.distiller.teachers):
-        path = entry.get("centers")
+        path = entry.centers
         if path is None:
             raise InputError(
                 f"distiller.teachers.{teacher.number - 1}.centers is missing: name the file of this teacher's centres"
@@ -145,9 +143,9 @@ def centers_path(features: Path) -> Path:
     return features.with_name(f"{features.stem}_centers.npz")
 
 
-def _commands(cfg: Config, number: int, centers: Path) -> str:
+def _commands(cfg: Experiment, number: int, centers: Path) -> str:
     features = features_path(centers.parent, number)
-    collect = ["tools/collect_roi_features.py", cfg.filename, "--teacher", number, "--out", centers.parent]
+    collect = ["tools/collect_roi_features.py", cfg.path, "--teacher", number, "--out", centers.parent]
     cluster = ["tools/fit_centers.py", features, *([] if centers == centers_path(features) else ["--out", centers])]
     first, second = (shlex.join(["python", *map(str, command)]) for command in (collect, cluster))
     return f"{first}  (and the --cfg-options of this run, if any), then  {second}"
@@ -158,5 +156,5 @@ def _sides(dataset: CocoDataset) -> dict[str, int]:
     return {"short_side": max(dataset.transform.short_sides), "long_side": dataset.transform.long_side}
 
 
-def _top_channels(cfg: Config) -> int:
-    return cfg.distiller.get("top_channels", TOP_CHANNELS)
+def _top_channels(cfg: Experiment) -> int:
+    return cfg.distiller.options.get("top_channels", TOP_CHANNELS)

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from distillation.multineck.provenance import check_same_classes
-from engine.config import load_config
-from engine.tasks import task_of
+from engine.experiment import Experiment, load_experiment
 from engine.training.checkpoint import check_same_model, new_detector
 from errors import InputError
 from models.identity import meaning
@@ -27,8 +25,8 @@ class Teacher:
     Attributes:
         number: its place in the list, from 1.
         checkpoint: the file of its weights.
-        network: built from its config; the weights are not in it yet.
-        weights: of the checkpoint.
+        network: with these weights.
+        weights: of the checkpoint, under the names there.
         model: the `model` section of its config, with all defaults.
     """
 
@@ -39,7 +37,7 @@ class Teacher:
     model: Mapping[str, Any]
 
 
-def load_teacher(cfg: Config, number: int, dataset: Dataset | None) -> Teacher:
+def load_teacher(cfg: Experiment, number: int, dataset: Dataset | None) -> Teacher:
     """Reads the config and the checkpoint of a teacher.
 
     Args:
@@ -52,8 +50,8 @@ def load_teacher(cfg: Config, number: int, dataset: Dataset | None) -> Teacher:
             or one that was trained on other classes.
     """
     entry, field = cfg.distiller.teachers[number - 1], f"distiller.teachers.{number - 1}"
-    own = load_config(entry.config, entry.get("cfg_options", ()))
-    if task_of(own) is not task_of(cfg):
+    own = load_experiment(entry.config, entry.cfg_options)
+    if own.task is not cfg.task:
         raise InputError(f"{field}.config: {entry.config} detects something else than the student")
     if not Path(entry.checkpoint).is_file():
         raise InputError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from errors import InputError
+from keywords import keywords
 from models.layers import require_finite
 from models.objects.fpn import LEVELS, Branches, Pyramid
 from models.registry import MODELS
@@ -131,7 +131,7 @@ def _build(field: str, cfg: Any, **given: Any) -> nn.Module:
     if not isinstance(cfg, Mapping) or cfg.get("type") not in MODELS.module_dict:
         known = ", ".join(sorted(MODELS.module_dict))
         raise InputError(f"model.{field}={cfg!r}: expected a dict whose 'type' is one of {known}")
-    known = set(inspect.signature(MODELS.get(cfg["type"])).parameters)
+    known = set(keywords(MODELS.get(cfg["type"])))
     if not set(given) <= known:
         raise InputError(f"model.{field}.type='{cfg['type']}': is no {field} of an R-CNN")
     known -= set(given)

@@ -77,7 +77,7 @@ def test_published_weights_are_the_defaults():
 def learner():
     torch.manual_seed(0)
     teacher = SmallDetector()
-    return trained_contexts(FGDDistiller(SmallDetector(), None, [(teacher, teacher.state_dict())], channels=CHANNELS))
+    return trained_contexts(FGDDistiller(SmallDetector(), None, [teacher], channels=CHANNELS))
 
 
 def test_losses_of_the_learner_equal_the_references_summed_over_levels(learner):
@@ -118,7 +118,7 @@ def test_a_teacher_is_its_own_best_student():
     teacher = SmallDetector()
     student = SmallDetector()
     student.load_state_dict(teacher.state_dict())
-    learner = FGDDistiller(student, None, [(teacher, teacher.state_dict())], channels=CHANNELS)
+    learner = FGDDistiller(student, None, [teacher], channels=CHANNELS)
     assert all(value == 0 for name, value in learner(random_batch()).losses.items() if name.startswith("fgd_"))
 
 
@@ -152,10 +152,9 @@ def test_every_network_runs_once(learner):
 
 def test_mistakes_are_named(learner):
     teacher = SmallDetector()
-    pair = (teacher, teacher.state_dict())
     with pytest.raises(InputError, match="one teacher, 2 given"):
-        FGDDistiller(SmallDetector(), None, [pair, pair])
+        FGDDistiller(SmallDetector(), None, [teacher, teacher])
     with pytest.raises(InputError, match=r"P2 .*\(6, 16, 24\).*\(6, 16, 24\).*channels=256"):
-        FGDDistiller(SmallDetector(), None, [pair])(random_batch())
+        FGDDistiller(SmallDetector(), None, [teacher])(random_batch())
     with pytest.raises(InputError, match=r"P2 of the student is \(4, 16, 24\), of the teacher \(6, 16, 24\)"):
-        FGDDistiller(SmallDetector(channels=4), None, [pair], channels=CHANNELS)(random_batch())
+        FGDDistiller(SmallDetector(channels=4), None, [teacher], channels=CHANNELS)(random_batch())

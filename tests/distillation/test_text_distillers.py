@@ -39,7 +39,7 @@ def networks(*models: dict, seed: int = 0) -> list:
 def learner_of(method: str, **options):
     student, teacher = networks(small_model(), small_model(adapter=False, depth=50))
     kind, own = METHODS[method]
-    return kind(student, PANLoss(), [(teacher, teacher.state_dict())], **{**own, **options})
+    return kind(student, PANLoss(), [teacher], **{**own, **options})
 
 
 @torch.no_grad()
@@ -69,8 +69,8 @@ def test_channel_wise_terms(precision):
         losses = learner(batch).losses
         learnt, taught = outputs(learner, batch)
     for name, weight, field in (("cwd_feature", 50, "fused"), ("cwd_response", 3, "logits")):
-        pairs = zip(*(getattr(maps, field).float().numpy() for maps in (learnt, taught)))
-        expected = weight * np.mean([reference.channel_wise(*pair, 2.0) for pair in pairs])
+        teachers = zip(*(getattr(maps, field).float().numpy() for maps in (learnt, taught)))
+        expected = weight * np.mean([reference.channel_wise(*pair, 2.0) for pair in teachers])
         assert losses[name].dtype == torch.float32
         assert losses[name].item() == pytest.approx(expected, rel=1e-4)
 
@@ -96,7 +96,7 @@ def test_response_term_compares_text_and_kernel_but_no_embedding():
 def test_response_term_compares_all_maps_of_psenet():
     model = {**small_model(adapter=False), "head": dict(type="PSENetHead", hidden=8)}
     student, teacher = networks(model, model)
-    learner = ResponseDistiller(student, PSENetLoss(), [(teacher, teacher.state_dict())]).eval()
+    learner = ResponseDistiller(student, PSENetLoss(), [teacher]).eval()
     batch = random_batch(kernels=6)
     learnt, taught = (maps.logits.numpy() for maps in outputs(learner, batch))
     assert learnt.shape[1] == 7
@@ -170,12 +170,11 @@ def test_a_step_trains_the_student_and_nothing_of_the_teacher(method):
 def test_two_teachers_have_terms_of_their_own(method):
     student, *teachers = networks(small_model(), *[small_model(adapter=False, depth=depth) for depth in (18, 50)])
     kind, options = METHODS[method]
-    pairs = [(teacher, teacher.state_dict()) for teacher in teachers]
-    both = trained_contexts(kind(student, PANLoss(), pairs, **options, teacher_weights=[0.25, 0.75])).eval()
+    both = trained_contexts(kind(student, PANLoss(), teachers, **options, teacher_weights=[0.25, 0.75])).eval()
     losses = both(random_batch()).losses
     task, counted = {"text", "kernel", "embedding"}, 0
     for index, weight in enumerate((0.25, 0.75)):
-        one = kind(student, PANLoss(), pairs[index : index + 1], **options).eval()
+        one = kind(student, PANLoss(), teachers[index : index + 1], **options).eval()
         if method == "fgd":  # each teacher has context blocks of its own
             one.pyramids[0].load_state_dict(both.pyramids[index].state_dict())
         alone = {name: value for name, value in one(random_batch()).losses.items() if name not in task}
@@ -191,7 +190,7 @@ def test_maps_that_differ_are_refused(method):
     if method == "response":
         [student] = networks({**small_model(adapter=False), "head": dict(type="PSENetHead", hidden=8)})
     kind, options = METHODS[method]
-    learner = kind(student, PANLoss(), [(teacher, teacher.state_dict())], **options)
+    learner = kind(student, PANLoss(), [teacher], **options)
     learner.supervise = lambda logits, batch: ({}, {})
     with pytest.raises(InputError, match=r"of teacher 1 \(|P2 of the student"):
         learner(random_batch())
@@ -202,7 +201,7 @@ def test_maps_of_another_meaning_are_refused():
         {**small_model(), "head": dict(type="PSENetHead", hidden=8, kernel_num=6)}, small_model(adapter=False)
     )
     with pytest.raises(InputError, match=r"student predicts .*'kernel'\), teacher 1 .*'embedding'\)"):
-        KernelMaskDistiller(student, PANLoss(), [(teacher, teacher.state_dict())])
+        KernelMaskDistiller(student, PANLoss(), [teacher])
 
 
 @pytest.mark.parametrize("left", ["feature", "response"])

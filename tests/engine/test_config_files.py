@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from engine.config import load_config
+from engine.experiment import load_experiment
 from errors import InputError
 from models import build_detector
 from models.weights import read_checkpoint
@@ -18,14 +18,14 @@ BASE = f'_base_ = "{ROOT.as_posix()}/config/kkd/r18_ctw.py"\n'
 def load(tmp_path, text: str, *options: str, name: str = "own.py"):
     path = tmp_path / name
     path.write_text(text)
-    return load_config(path, options)
+    return load_experiment(path, options)
 
 
 def test_a_config_may_import_compute_and_have_helpers(tmp_path):
     text = BASE + "import os\n_side = 64\ndata = dict(root=os.path.join('a', 'b'), train=dict(img_size=10 * _side))\n"
     cfg = load(tmp_path, text)
-    assert cfg.data.root == "a/b" and cfg.data.train.img_size == 640
-    assert "_side" not in cfg and "os" not in cfg
+    assert cfg.data.root == "a/b" and cfg.data.train.transform.img_size == 640
+    assert "_side" not in cfg.config and "os" not in cfg.config
 
 
 def test_values_of_other_types_become_plain_ones_that_a_checkpoint_can_hold(tmp_path):
@@ -35,7 +35,7 @@ def test_values_of_other_types_become_plain_ones_that_a_checkpoint_can_hold(tmp_
     )
     cfg = load(tmp_path, text)
     assert cfg.train_cfg.schedule == [1, 2, 3] and type(cfg.train_cfg.lr) is float and cfg.train_cfg.epoch == 7
-    torch.save({"state_dict": {"x": torch.zeros(1)}, "config": cfg.to_dict()}, tmp_path / "c.pth")
+    torch.save({"state_dict": {"x": torch.zeros(1)}, "config": cfg.config}, tmp_path / "c.pth")
     assert read_checkpoint(tmp_path / "c.pth")["config"]["data"]["root"] == "a"
 
 
@@ -72,9 +72,9 @@ def test_only_python_files_are_taken_and_only_text(tmp_path):
             load(tmp_path, BASE, name=name)
     (tmp_path / "latin.py").write_bytes(b"# \xe4\nmodel = {}\n")
     with pytest.raises(InputError, match=r"latin\.py: .*(UTF-8|utf-8)"):
-        load_config(tmp_path / "latin.py")
+        load_experiment(tmp_path / "latin.py")
     with pytest.raises(InputError, match=r"is no config, .* the config comes first"):
-        load_config(tmp_path)
+        load_experiment(tmp_path)
 
 
 def test_options_reach_elements_of_lists(tmp_path):
@@ -123,15 +123,15 @@ def test_weights_for_a_timm_backbone_are_read_without_running_code_and_must_fit(
 def test_weights_of_losses_below_nothing_are_refused(option):
     key = option.partition("=")[0]
     with pytest.raises(InputError, match=rf"{key}=.*: expected 0 or more"):
-        load_config("config/kkd/r18_ctw.py", [option])
-    load_config("config/kkd/r18_ctw.py", [f"{key}=0"])
+        load_experiment("config/kkd/r18_ctw.py", [option])
+    load_experiment("config/kkd/r18_ctw.py", [f"{key}=0"])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on Windows")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.py")
     with pytest.raises(InputError, match=r"pipe\.py: is no regular file"):
-        load_config(tmp_path / "pipe.py")
+        load_experiment(tmp_path / "pipe.py")
     (tmp_path / "own.py").write_text("_base_ = ['pipe.py']\n")
     with pytest.raises(InputError, match="pipe"):
-        load_config(tmp_path / "own.py")
+        load_experiment(tmp_path / "own.py")

@@ -1,5 +1,6 @@
 """Every shipped config loads, builds its networks at full size, and makes one training step."""
 
+import copy
 import json
 import resource
 import time
@@ -14,11 +15,12 @@ from shipped_configs import CONFIGS
 from text_networks import random_batch
 
 from dataset import collate_objects
+from dataset.text.targets import shrink_ratios
 from distillation import Centers
 from distillation.multineck.centers import save_centers
 from engine.cli import run_name
-from engine.config import load_config, test_settings, train_settings
-from engine.tasks import TASKS, task_of
+from engine.experiment import experiment_of, load_experiment
+from engine.tasks import TASKS
 from engine.training.module import TrainingModule
 from engine.training.run import build_learner
 from engine.training.schedule import multistep, poly
@@ -29,7 +31,7 @@ from models.weights import read_weights
 
 
 def teachers_of(cfg) -> list:
-    return list(cfg.get("distiller", {}).get("teachers", []))
+    return list(cfg.distiller.teachers) if cfg.distiller else []
 
 
 def networks(cfg) -> str:
@@ -37,10 +39,10 @@ def networks(cfg) -> str:
 
     Neither do the number of classes, nor whether a cascade lacks a mask head that another has.
     """
-    options = {key: value for key, value in cfg.get("distiller", {}).items() if key != "teachers"}
-    models = [cfg.model, *(load_config(teacher.config).model for teacher in teachers_of(cfg))]
+    options = cfg.distiller and (cfg.distiller.kind, cfg.distiller.options)
+    models = [cfg.model, *(load_experiment(teacher.config).model for teacher in teachers_of(cfg))]
     parts = [{**model, "num_classes": 0, "heads": {**model.get("heads", {}), "mask": False}} for model in models]
-    return repr((parts, cfg.get("loss"), options, cfg.train_cfg.optimizer, cfg.data.train.get("kernel_num")))
+    return repr((parts, cfg.loss, options, cfg.train_cfg.optimizer, cfg.config["data"]["train"].get("kernel_num")))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def distinct():
     """One config file for each combination of networks, losses and optimiser."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        return {networks(load_config(path)): path for path in reversed(CONFIGS)}
+        return {networks(load_experiment(path)): path for path in reversed(CONFIGS)}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def checkpoint_of(tmp_path_factory):
     def checkpoint(config: str) -> str:
         path = folder / f"{run_name(config)}.pth.tar"
         if not path.exists():
-            torch.save({"state_dict": build_detector(load_config(config).model).state_dict()}, path)
+            torch.save({"state_dict": build_detector(load_experiment(config).model).state_dict()}, path)
         return str(path)
 
     return checkpoint
@@ -81,11 +83,10 @@ def one_image_set(root: Path, classes: int, size: tuple[int, int] = (96, 64)) ->
     return dict(root=str(root), train=dict(annotations="annotations.json", images="."))
 
 
-def write_centers(cfg, dataset, folder: Path) -> None:
+def write_centers(cfg, dataset) -> None:
     """Centres of every class for each teacher of a config that asks for them, as stages 1 and 2 would write them."""
     for number, entry in enumerate(teachers_of(cfg), 1):
-        if "centers" in entry:
-            entry.centers = str(folder / f"centers{number}.npz")
+        if entry.centers:
             descriptors = torch.nn.functional.normalize(torch.rand(len(dataset.classes), 49)).numpy()
             labels = np.arange(1, len(dataset.classes) + 1, dtype=np.int32)
             teacher = Teacher(number, entry.checkpoint, torch.nn.Module(), read_weights(entry.checkpoint), {})
@@ -96,28 +97,32 @@ def write_centers(cfg, dataset, folder: Path) -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_shipped_config_builds_and_steps(path, distinct, checkpoint_of, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    cfg = load_config(path)
-    train_settings(cfg), test_settings(cfg)
+    cfg = load_experiment(path)
     if distinct[networks(cfg)] != path:  # steps under another name
         with torch.device("meta"):
             build_detector(cfg.model)
         return
-    cfg.train_cfg.pretrain = None
-    for teacher in teachers_of(cfg):
-        teacher.checkpoint = checkpoint_of(teacher.config)
-    if TASKS["objects"] is task_of(cfg):
-        data = one_image_set(tmp_path / "data", cfg.model.num_classes)
+    config = copy.deepcopy(cfg.config)
+    config["train_cfg"]["pretrain"] = None
+    for number, teacher in enumerate(config.get("distiller", {}).get("teachers", []), 1):
+        teacher["checkpoint"] = checkpoint_of(teacher["config"])
+        if "centers" in teacher:
+            teacher["centers"] = str(tmp_path / f"centers{number}.npz")
+    if TASKS["objects"] is cfg.task:
+        data = one_image_set(tmp_path / "data", cfg.model["num_classes"])
         data["train"]["short_sides"] = [64]
-        cfg.merge_from_dict(dict(data=data))
-        dataset = task_of(cfg).train_set(cfg.data, seed=0)
-        write_centers(cfg, dataset, tmp_path)
+        config["data"].update(data, train={**config["data"]["train"], **data["train"]})
+    cfg = experiment_of(config, path)
+    if TASKS["objects"] is cfg.task:
+        dataset = cfg.task.train_set(cfg.data.train, seed=0)
+        write_centers(cfg, dataset)
         learner, batch = build_learner(cfg, dataset), collate_objects([dataset[0]])
         changed = learner.student.backbone["fpn"].inner_blocks[0][0].weight
     else:
         learner = build_learner(cfg)
         batch = random_batch(kernels=learner.student.head.maps.count("kernel"))
         changed = learner.student.head.conv2.weight
-    optimizer = TrainingModule(learner, train_settings(cfg), 1).configure_optimizers()
+    optimizer = TrainingModule(learner, cfg.train_cfg, 1).configure_optimizers()
     before = changed.detach().clone()
     losses = learner(batch).losses
     sum(losses.values()).backward()
@@ -137,7 +142,7 @@ def test_the_main_recipe_steps_at_full_size_within_24_gigabytes(checkpoint_of, t
     options = [f"data.root={data['root']}", "train_cfg.val_interval=0"]
     for split in ("train", "test"):
         options += [f"data.{split}.{key}={value}" for key, value in data["train"].items()]
-    for i, teacher in enumerate(load_config(MAIN).distiller.teachers):
+    for i, teacher in enumerate(load_experiment(MAIN).distiller.teachers):
         centers = centers_path(features_path(tmp_path, i + 1))
         options += [f"distiller.teachers.{i}.checkpoint={checkpoint_of(teacher.config)}"]
         options += [f"distiller.teachers.{i}.centers={centers}"]
@@ -166,19 +171,19 @@ def test_every_multineck_recipe_is_there_and_listed():
 
 
 def test_multineck_recipe():
-    cfg = load_config(ROOT / MAIN)
-    settings = train_settings(cfg)
+    cfg = load_experiment(ROOT / MAIN)
+    settings = cfg.train_cfg
     assert (settings.optimizer, settings.lr, settings.momentum, settings.weight_decay) == ("SGD", 0.01, 0.9, 1e-4)
     assert (settings.epoch, list(settings.schedule), settings.warmup, settings.clip_grad) == (16, [8, 11], 500, 35)
-    assert cfg.data.batch_size == 1 and cfg.data.train.flip == 0.5
-    assert (cfg.data.train.short_sides, cfg.data.train.long_side) == ([800], 1333)
-    assert (cfg.data.test.short_side, cfg.data.test.long_side) == (800, 1333)
+    assert cfg.data.batch_size == 1 and cfg.data.train.transform.flip == 0.5
+    assert (cfg.data.train.transform.short_sides, cfg.data.train.transform.long_side) == ((800,), 1333)
+    assert (cfg.data.test.transform.short_side, cfg.data.test.transform.long_side) == (800, 1333)
     assert cfg.distiller.teachers[1].cfg_options == ["model.heads.predict_masks=False"]
     files = [run_name(path) for path in CONFIGS]
     for path in CONFIGS:
-        for teacher in teachers_of(load_config(path)):  # what one config writes, the next one reads
+        for teacher in teachers_of(load_experiment(path)):  # what one config writes, the next one reads
             assert Path(teacher.checkpoint).parent.name in (*files, "teacher", "teacher1", "teacher2")
-            if path.parent.name == "multineck" and "centers" in teacher:
+            if path.parent.name == "multineck" and teacher.centers:
                 assert Path(teacher.centers).parent == Path("work_dirs", run_name(path))
 
 
@@ -201,33 +206,38 @@ def test_there_is_one_level_of_base_at_most():
 
 
 def test_known_recipes():
-    cfg = load_config(ROOT / "config/kkd/distill_ctw.py")
-    settings = train_settings(cfg)
+    cfg = load_experiment(ROOT / "config/kkd/distill_ctw.py")
+    settings = cfg.train_cfg
     assert (settings.lr, settings.schedule, settings.epoch, settings.optimizer) == (
         1e-3,
         "polylr",
         600,
         "Adam",
     )
-    assert cfg.data.batch_size == 32 and cfg.data.train.img_size == 640 and cfg.data.train.kernel_scale == 0.7
-    assert train_settings(load_config(ROOT / "config/kkd/r50_ctw.py")).epoch == 400
+    assert cfg.data.batch_size == 32 and cfg.data.train.transform.img_size == 640
+    assert cfg.data.train.transform.ratios == (0.7,)
+    assert load_experiment(ROOT / "config/kkd/r50_ctw.py").train_cfg.epoch == 400
     scores = {"ctw": 0.88, "tt": 0.87, "ic15": 0.85, "msra": 0.86}
     batches = {"ctw": 12, "tt": 8, "ic15": 16, "msra": 16}
     for name in scores:
-        cfg = load_config(ROOT / f"config/kkd/r18_{name}.py")
+        cfg = load_experiment(ROOT / f"config/kkd/r18_{name}.py")
         assert cfg.test_cfg.min_score == scores[name] and cfg.data.batch_size == batches[name]
-        assert cfg.data.train.kernel_scale == (0.5 if name == "ic15" else 0.7)
-        assert cfg.data.train.short_size == (640 if name in ("ctw", "tt") else 736)
+        assert cfg.data.train.transform.ratios == (0.5 if name == "ic15" else 0.7,)
+        assert cfg.data.train.transform.short_size == (640 if name in ("ctw", "tt") else 736)
 
 
 def test_psenet_recipe():
-    cfg = load_config(ROOT / "config/psenet/r50_ic15_1024.py")
-    settings = train_settings(cfg)
+    cfg = load_experiment(ROOT / "config/psenet/r50_ic15_1024.py")
+    settings = cfg.train_cfg
     assert (settings.optimizer, settings.lr, settings.momentum, settings.weight_decay) == ("SGD", 1e-3, 0.99, 5e-4)
     assert list(settings.schedule) == [200, 400] and settings.epoch == 600
-    assert (cfg.data.train.img_size, cfg.data.train.short_size, cfg.data.test.short_size) == (736, 1024, 1024)
-    assert (cfg.data.train.kernel_num, cfg.data.train.min_scale, cfg.loss.text_weight) == (7, 0.4, 0.7)
-    assert load_config(ROOT / "config/psenet/r50_ctw.py").data.train.min_scale == 0.7
+    assert (
+        cfg.data.train.transform.img_size,
+        cfg.data.train.transform.short_size,
+        cfg.data.test.transform.short_size,
+    ) == (736, 1024, 1024)
+    assert (cfg.data.train.transform.ratios, cfg.loss["text_weight"]) == (shrink_ratios(7, 0.4), 0.7)
+    assert load_experiment(ROOT / "config/psenet/r50_ctw.py").data.train.transform.ratios[-1] == pytest.approx(0.7)
     assert (cfg.test_cfg.bbox_type, cfg.test_cfg.min_score) == ("rect", 0.85)
 
 

@@ -7,7 +7,7 @@ import torch
 from object_networks import BOXES
 from stage_configs import SHAPES, write_configs
 
-from engine.config import load_config
+from engine.experiment import load_experiment
 from engine.training.checkpoint import load_detector, new_detector, save_checkpoint
 from errors import InputError
 from models.identity import model_differences
@@ -118,8 +118,8 @@ def test_what_chooses_among_detections_may_differ_and_is_said(tmp_path, caplog):
 def test_the_checkpoint_of_one_teacher_in_place_of_another(tmp_path):
     """The two teachers of multi-neck distillation swapped: named, before any shape is."""
     configs = write_configs(tmp_path, SHAPES)
-    cfg = load_config(configs["faster"])
-    cascade = load_config(configs["cascade"]).to_dict()
+    cfg = load_experiment(configs["faster"])
+    cascade = load_experiment(configs["cascade"]).config
     path = tmp_path / "cascade.pth.tar"
     save_checkpoint(path, new_detector(cascade["model"]).state_dict(), cascade, 1, {})
     with pytest.raises(InputError, match=r"trained with model.heads='CascadeHeads', the config has 'FasterHeads'"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import ROOT, run_script
 
-from engine.config import load_config
+from engine.experiment import load_experiment
 from engine.training.run import build_learner
 from errors import InputError
 from models import build_detector
@@ -64,25 +64,25 @@ def last_line(output: str) -> str:
 )
 def test_mistakes_in_a_config_are_named(options, message):
     with pytest.raises(InputError) as error:
-        build_learner(load_config(ROOT / "config/kkd/r18_ctw.py", options))
+        build_learner(load_experiment(ROOT / "config/kkd/r18_ctw.py", options))
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_missing_and_broken_config_files(tmp_path):
     with pytest.raises(InputError, match=r"no such config file; did you mean 'config/kkd/r50_ctw.py'"):
-        load_config("config/kkd/r50_ctv.py")
+        load_experiment("config/kkd/r50_ctv.py")
     broken = tmp_path / "broken.py"
     broken.write_text("model = dict(\n")
     with pytest.raises(InputError, match=r"broken\.py: SyntaxError"):
-        load_config(broken)
+        load_experiment(broken)
     broken.write_text("model = dict(type='TextDetector')\n")
     with pytest.raises(InputError, match="section 'data' is missing"):
-        load_config(broken)
+        load_experiment(broken)
 
 
 def test_options_take_paths_with_spaces_and_literals():
     options = ["data.root=/a b/c", "train_cfg.schedule=[200, 400]", "train_cfg.pretrain=None"]
-    cfg = load_config(ROOT / "config/kkd/r18_ctw.py", options)
+    cfg = load_experiment(ROOT / "config/kkd/r18_ctw.py", options)
     assert cfg.data.root == "/a b/c" and cfg.train_cfg.schedule == [200, 400] and cfg.train_cfg.pretrain is None
 
 
@@ -152,7 +152,7 @@ def test_distillation_without_a_teacher_says_how_to_get_one(configs):
 
 def test_checkpoint_of_another_architecture_names_keys(configs, tmp_path):
     path = tmp_path / "other.pth.tar"
-    torch.save({"state_dict": build_detector(load_config(configs["teacher"]).model).state_dict()}, path)
+    torch.save({"state_dict": build_detector(load_experiment(configs["teacher"]).model).state_dict()}, path)
     line = last_line(run_script("test.py", configs["student"], path, "--work-dir", tmp_path / "w", code=2))
     assert "another architecture" in line and "backbone.layer1" in line
     assert not (tmp_path / "w").exists()

@@ -16,7 +16,8 @@ from conftest import ROOT, run_script
 from annotations import total_text
 from dataset.synthetic.text_set import write_dataset
 from dataset.text.parsers.ctw1500 import CTW1500
-from engine.config import load_config
+from dataset.text.parsers.total_text import TotalText
+from engine.experiment import load_experiment
 from models import build_detector
 from models.weights import read_checkpoint
 
@@ -78,7 +79,7 @@ def workplace(tmp_path_factory) -> Path:
     write_images(folder)
     pretrained = folder / "work_dirs" / "kkd_r18_synth" / "checkpoint_last.pth.tar"
     pretrained.parent.mkdir(parents=True)
-    model = load_config(folder / "config" / "mine" / "r18.py").model
+    model = load_experiment(folder / "config" / "mine" / "r18.py").model
     torch.save({"state_dict": build_detector(model).state_dict()}, pretrained)
     return folder
 
@@ -133,8 +134,8 @@ def test_configs_of_the_guide_fit_the_networks_that_are_shipped(tmp_path):
     names = [name for name in configs() if "_base_" not in name]
     assert sorted(names) == [f"config/mine/{name}.py" for name in ("distill", "r18", "r50")]
     for name in names:
-        cfg = load_config(tmp_path / name)
-        assert cfg.data.train.type == "TotalText" and cfg.test_cfg.protocol == "total_text"
+        cfg = load_experiment(tmp_path / name)
+        assert cfg.data.train.reader is TotalText and cfg.test_cfg.protocol == "total_text"
 
 
 def test_ground_truth_of_the_guide_is_read():

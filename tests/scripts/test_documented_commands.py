@@ -17,7 +17,7 @@ import torch
 from conftest import ROOT, run_script
 
 from dataset.synthetic.shape_set import write_coco
-from engine.config import load_config
+from engine.experiment import load_experiment
 
 PAGES = [
     "README.md",
@@ -32,7 +32,7 @@ PLACEHOLDERS = {
     "PROTOCOL": "ctw1500", "NAME": "official", "FILE": "file.json", "PATH": "folder",
 }  # fmt: skip
 # Run elsewhere, or not at all: they take minutes, install, or read what only their readers have. Their options are read
-# by their own parser, and their configs and config entries by `load_config`.
+# by their own parser, and their configs and config entries by `load_experiment`.
 READ_ONLY = {
     "docs/custom_dataset.md": "tests/scripts/test_custom_dataset.py runs every one of them",
     "docs/multineck.md": "the commands of README.md, with more options",
@@ -175,7 +175,7 @@ def read_by_its_parser(words: list[str], monkeypatch) -> None:
     config = getattr(args, "config", None)
     for path in [config] if isinstance(config, str) else [word for word in words if word.startswith("config/")]:
         if "mine" not in path:
-            load_config(ROOT / path.partition(":")[0], options)
+            load_experiment(ROOT / path.partition(":")[0], options)
 
 
 @pytest.mark.parametrize("words", sorted({tuple(w) for _, w in COMMANDS}), ids=lambda words: " ".join(words)[:60])

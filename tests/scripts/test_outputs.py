@@ -15,7 +15,7 @@ from conftest import run_script
 from stage_configs import SHAPES, write_configs
 
 from dataset.synthetic.shape_set import write_coco
-from engine.config import load_config
+from engine.experiment import load_experiment
 from engine.files import lock_folder
 from engine.inference import Predictor, batch_eval, score_key
 from engine.tasks.objects import picture_names
@@ -37,8 +37,8 @@ def data(ctw_root, tmp_path) -> Path:
 @pytest.fixture(scope="module")
 def checkpoint(configs, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("untrained") / "checkpoint_1ep.pth.tar"
-    cfg = load_config(configs["student"])
-    save_checkpoint(path, new_detector(cfg.model).state_dict(), cfg.to_dict(), 1, {})
+    cfg = load_experiment(configs["student"])
+    save_checkpoint(path, new_detector(cfg.model).state_dict(), cfg.config, 1, {})
     return path
 
 
@@ -170,7 +170,7 @@ def change_image(data: Path) -> None:
 def change_code(data: Path) -> None:
     code = data.parent / "code"
     shutil.copytree(score_key.ROOT / "eval", code / "eval", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("errors.py", "files.py"):
+    for name in ("errors.py", "files.py", "keywords.py"):
         shutil.copy(score_key.ROOT / name, code)
     (code / "eval" / "counts.py").write_text("# another rule\n")
     score_key.ROOT = code
@@ -250,10 +250,10 @@ def test_pictures_do_not_replace_photographs(configs, checkpoint, data, tmp_path
 def test_training_data_outside_the_root_are_known(tmp_path, field):
     write_coco(tmp_path / "shapes", train=2, val=2, size=(64, 64), seed=0)
     config = write_configs(tmp_path, {**SHAPES, "root": str(tmp_path / "shapes")})["faster"]
-    cfg = load_config(config)
+    cfg = load_experiment(config)
     checkpoint = tmp_path / "checkpoint_last.pth.tar"
     names = [c["name"] for c in json.loads((tmp_path / "shapes" / SHAPES["train"][0]).read_text())["categories"]]
-    save_checkpoint(checkpoint, new_detector(cfg.model).state_dict(), cfg.to_dict(), 1, {}, names)
+    save_checkpoint(checkpoint, new_detector(cfg.model).state_dict(), cfg.config, 1, {}, names)
     if field == "annotations":
         elsewhere = Path(shutil.copy(tmp_path / "shapes" / SHAPES["train"][0], tmp_path / "mine.json"))
         options = ["--cfg-options", f"test_cfg.result_path={elsewhere}"]

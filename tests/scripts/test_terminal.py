@@ -14,7 +14,7 @@ from conftest import run_script
 from stage_configs import SHAPES, write_configs
 
 from dataset.synthetic.shape_set import write_coco
-from engine.config import load_config
+from engine.experiment import load_experiment
 from engine.training.checkpoint import new_detector, save_checkpoint
 from errors import InputError, exit_code, printable
 
@@ -68,11 +68,11 @@ def test_classes_of_such_names(tmp_path):
     content["categories"][0]["name"] = CLEAR
     (root / SHAPES["test"][0]).write_text(json.dumps(content))
     config = write_configs(tmp_path, {**SHAPES, "root": str(root)})["faster"]
-    cfg = load_config(config)
+    cfg = load_experiment(config)
     names = [category["name"] for category in content["categories"]]
     checkpoint = tmp_path / "checkpoint_last.pth.tar"
     torch.manual_seed(0)
-    save_checkpoint(checkpoint, new_detector(cfg.model).state_dict(), cfg.to_dict(), 1, {}, names)
+    save_checkpoint(checkpoint, new_detector(cfg.model).state_dict(), cfg.config, 1, {}, names)
     output = run_script("test.py", config, checkpoint, "--work-dir", tmp_path / "run")
     refused(output)
     assert r"\x1b[2J" in output

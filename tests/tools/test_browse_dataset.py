@@ -9,10 +9,9 @@ from conftest import ROOT, run_script
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset import build_dataset, normalise
+from dataset import normalise, read_text_split
 from dataset.text.targets import Targets, make_targets
-from engine.config import load_config
-from engine.tasks import task_of
+from engine.experiment import load_experiment
 from engine.training.data import DataModule
 from engine.visualise import (
     GROUND_TRUTH,
@@ -176,11 +175,11 @@ def test_report_counts():
 
 
 def test_samples_are_those_that_training_takes(configs):
-    cfg = load_config(configs["student"])
-    data = DataModule(task_of(cfg), cfg.data, seed=3, parts=1, world_size=1)
+    cfg = load_experiment(configs["student"])
+    data = DataModule(cfg.task, cfg.data, seed=3, parts=1, world_size=1)
     loader = data.train_dataloader()
     loader.sampler.set_epoch(2)
-    dataset = build_dataset(cfg.data.train, cfg.data.root, training=True, seed=3)
+    dataset = read_text_split(cfg.data.train, seed=3)
     samples = list(first_samples(dataset, 3, 2, 4))
     assert len(samples) == 4
     for batch, pair in zip(loader, (samples[:2], samples[2:])):
@@ -191,8 +190,8 @@ def test_samples_are_those_that_training_takes(configs):
 
 
 def test_polygons_of_test_images_lie_on_the_resized_image(configs):
-    cfg = load_config(configs["student"], ["data.test.short_size=96"])
-    dataset = build_dataset(cfg.data.test, cfg.data.root, training=False)
+    cfg = load_experiment(configs["student"], ["data.test.short_size=96"])
+    dataset = read_text_split(cfg.data.test)
     sample = max(dataset, key=lambda sample: len(sample.record.polygons))
     image, targets = view(sample)
     h, w = image.shape[:2]

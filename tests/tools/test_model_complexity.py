@@ -10,7 +10,7 @@ from shipped_configs import CONFIGS
 from text_networks import small_model
 from torch import nn
 
-from engine.config import load_config
+from engine.experiment import load_experiment
 from models import build_detector
 from tools.model_complexity import Cost, measure
 
@@ -105,7 +105,9 @@ def test_recompute_changes_no_number(tmp_path):
 
 
 def test_every_shipped_architecture_is_measured():
-    models = {repr(cfg.model): cfg.model for cfg in map(load_config, CONFIGS) if cfg.model.type == "TextDetector"}
+    models = {
+        repr(cfg.model): cfg.model for cfg in map(load_experiment, CONFIGS) if cfg.model["type"] == "TextDetector"
+    }
     assert models
     for model in models.values():
         total = measure(build_detector(model), batch=1, width=64, height=64)["total"]

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from mmengine.config import Config
 
 from dataset import collate_objects, read_image
 from distillation.multineck.centers import load_centers
-from engine.tasks import task_of
+from engine.experiment import Experiment
 from engine.training.run import build_learner
 from engine.training.stages import centers_path, features_path
 from engine.visualise import denormalise, draw_objects
@@ -26,7 +25,7 @@ FEATURES = "features"  # of the teachers, and their class centres
 LEVELS = ("P2", "P3")
 
 
-def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Config]) -> None:
+def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Experiment]) -> None:
     """Writes OUT/report.html from the runs in OUT/NAME, trained by their configs."""
     scores = [[name.replace("_", " "), *(f"{value:.4f}" for value in summary[name].values())] for name in configs]
     seconds = [[stage.replace("_", " "), f"{value:.0f}"] for stage, value in summary["seconds"].items()]
@@ -89,9 +88,9 @@ def _centres(out: Path, number: int) -> str:
 
 
 @torch.no_grad()
-def _masks(cfg: Config) -> list[str]:
+def _masks(cfg: Experiment) -> list[str]:
     """The masks of both teachers over one training image, as the learner of the distillation makes them."""
-    dataset = task_of(cfg).train_set(cfg.data, seed=0)
+    dataset = cfg.task.train_set(cfg.data.train, seed=0)
     learner = build_learner(cfg, dataset)
     batch = collate_objects(
         [max((dataset[i] for i in range(min(20, len(dataset)))), key=lambda sample: len(sample.record.boxes))]

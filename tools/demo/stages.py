@@ -10,10 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
 from command_line import Parser
-from engine.config import load_config
+from engine.experiment import Experiment, load_experiment
 from errors import exit_code
 from tools.demo.once import Once
 
@@ -37,8 +35,8 @@ class Stages:
         self.seconds: dict[str, float] = {}
         self._files = configs
         self._options = {name: ["--cfg-options", *own] if own else [] for name, own in options.items()}
-        self.configs: dict[str, Config] = {name: load_config(configs[name], options[name]) for name in configs}
-        self.key = json.dumps([cfg.to_dict() for cfg in self.configs.values()])
+        self.configs: dict[str, Experiment] = {name: load_experiment(configs[name], options[name]) for name in configs}
+        self.key = json.dumps([cfg.config for cfg in self.configs.values()])
 
     def run(self, name: str, what: str, product: Path, *command: object, resume: bool = False) -> None:
         """Runs `python command`, unless it is done already, its product is there, and nothing before it has changed."""

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from mmengine.config import Config
 
 from dataset import read_image
-from engine.config import test_settings
+from engine.experiment import Experiment
 from engine.inference import Predictor
-from engine.tasks import task_of
 from engine.visualise import draw
 from tools.demo.report import picture, plot, row, table, write_page
 
@@ -23,7 +21,7 @@ EXAMPLES = 6
 NAMES = ("teacher", "student")
 
 
-def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Config]) -> None:
+def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Experiment]) -> None:
     """Writes OUT/report.html from the runs in OUT/teacher and OUT/student, trained by their configs."""
     scores = [[name, *(f"{summary[name][k]:.4f}" for k in ("precision", "recall", "hmean"))] for name in NAMES]
     seconds = [[stage, f"{value:.0f}"] for stage, value in summary["seconds"].items()]
@@ -70,10 +68,10 @@ def _curves(runs: Mapping[str, Path]) -> Figure:
     return figure
 
 
-def _examples(out: Path, cfgs: Mapping[str, Config]) -> list[str]:
+def _examples(out: Path, cfgs: Mapping[str, Experiment]) -> list[str]:
     rows = []
     predictors = {name: Predictor.load(out / name / "checkpoint_last.pth.tar", device="cpu") for name in NAMES}
-    dataset = task_of(cfgs["teacher"]).test_set(cfgs["teacher"].data, test_settings(cfgs["teacher"]))
+    dataset = cfgs["teacher"].task.test_set(cfgs["teacher"].data.test, cfgs["teacher"].test_cfg)
     for index in range(min(EXAMPLES, len(dataset))):
         sample = dataset[index]
         image = read_image(sample.record.image_path)

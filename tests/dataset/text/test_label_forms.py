@@ -14,7 +14,7 @@ from matlab_files import mat_bytes, total_text_rows
 
 from annotations import ctw1500, icdar2015
 from annotations.outline import are_fractions, crosses, in_order
-from dataset import build_dataset
+from dataset import build_dataset, text_split
 from dataset.text.parsers.ctw1500 import CTW1500
 from dataset.text.parsers.icdar2015 import ICDAR2015
 from dataset.text.parsers.total_text import TotalText
@@ -146,7 +146,7 @@ def test_evaluation_changes_no_ground_truth_but_refuses_most_and_tells_some(tmp_
 def test_nothing_to_learn_is_refused_in_training_only(tmp_path, labels, said):
     root = layout(tmp_path, {"img_1": labels, "img_2": labels})
     with pytest.raises(InputError, match=rf"ICDAR2015 train, .*: has no text to learn: {said}"):
-        TASKS["text"].train_set({"train": TRAIN, "root": str(root), "batch_size": 2}, seed=0)
+        TASKS["text"].train_set(text_split(TRAIN, root, training=True), seed=0)
     layout(tmp_path, {"img_1": labels}, "test")
     assert len(build_dataset({"type": "ICDAR2015", "split": "test"}, root, training=False)) == 1
 

@@ -40,9 +40,8 @@ def random_centers(seed: int, labels: tuple[int, ...] = (1, 2, 2, 3)) -> Centers
 def build(number: int = 2, **options) -> MultiNeckDistiller:
     torch.manual_seed(0)
     teachers = [SmallDetector(detections=detections(seed)) for seed in range(number)]
-    pairs = [(teacher, teacher.state_dict()) for teacher in teachers]
     options = {"centers": [random_centers(seed) for seed in range(number)], "channels": CHANNELS, **options}
-    return trained_contexts(MultiNeckDistiller(SmallDetector(branches=number), None, pairs, **options))
+    return trained_contexts(MultiNeckDistiller(SmallDetector(branches=number), None, teachers, **options))
 
 
 def expected_terms(learner: MultiNeckDistiller, batch, index: int, centers: Centers) -> dict[str, float]:
@@ -125,9 +124,8 @@ def test_losses_of_detectors_equal_those_of_detectors_run_one_by_one():
         for name, parameter in teacher.named_parameters():
             if "cls_score" in name:
                 parameter.data.mul_(30)  # scores on both sides of 0.2
-    pairs = [(teacher, teacher.state_dict()) for teacher in teachers]
     centers = [random_centers(seed) for seed in range(2)]
-    learner = trained_contexts(MultiNeckDistiller(student, None, pairs, centers=centers, channels=32)).train()
+    learner = trained_contexts(MultiNeckDistiller(student, None, teachers, centers=centers, channels=32)).train()
     for teacher in learner.teachers:
         detections = teacher(batch.images, batch.sizes).detections[0]
         assert "masks" not in detections  # of which nothing is used

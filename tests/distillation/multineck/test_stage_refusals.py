@@ -40,7 +40,7 @@ def done(configs) -> Path:
     for name in ("faster", "cascade"):
         cfg, dataset = load(configs[name])
         state = build_detector(cfg.model).state_dict()
-        save_checkpoint(folder / name / "checkpoint_last.pth.tar", state, cfg.to_dict(), 1, {}, dataset.classes)
+        save_checkpoint(folder / name / "checkpoint_last.pth.tar", state, cfg.config, 1, {}, dataset.classes)
     run_script("tools/collect_roi_features.py", configs["distill"], "--out", folder / "distill")
     run_script("tools/fit_centers.py", *(features_path(folder / "distill", number) for number in (1, 2)))
     return folder

@@ -22,8 +22,7 @@ from distillation.multineck.feature_files import read_features
 from distillation.multineck.provenance import Provenance
 from distillation.multineck.roi_features import roi_descriptors
 from distillation.multineck.stage_files import DescriptorSet
-from engine.config import load_config
-from engine.tasks import task_of
+from engine.experiment import load_experiment
 from engine.training.checkpoint import load_detector
 from engine.training.run import build_learner
 from engine.training.stages import centers_path, features_path
@@ -70,16 +69,18 @@ def test_the_student_learns_from_both_teachers_and_its_checkpoint_is_its_own(con
     assert {f"loss/branch{i}_{term}" for i in (1, 2) for term in terms} < columns and "val/ap50" in columns
     checkpoint = read_checkpoint(done / "distill" / "checkpoint_last.pth.tar")
     assert checkpoint["epoch"] == 2 and len(checkpoint["classes"]) == 6 and "ap" in checkpoint["metrics"]
-    assert checkpoint["state_dict"].keys() == build_detector(load_config(configs["distill"]).model).state_dict().keys()
+    assert (
+        checkpoint["state_dict"].keys() == build_detector(load_experiment(configs["distill"]).model).state_dict().keys()
+    )
 
 
 def test_features_are_those_of_whole_passes_over_the_resized_images(configs, done):
     cfg, dataset = load(configs["distill"], "data.train.flip=0.0")
     for number, name in enumerate(("faster", "cascade"), 1):
-        teacher, about = load_detector(load_config(configs[name]).model, done / name / "checkpoint_last.pth.tar")
+        teacher, about = load_detector(load_experiment(configs[name]).model, done / name / "checkpoint_last.pth.tar")
         expected, labels = [], []
         for index in range(len(dataset)):
-            batch = task_of(cfg).collate([dataset[index]])
+            batch = cfg.task.collate([dataset[index]])
             with torch.no_grad():
                 levels = teacher(batch.images, batch.sizes).pyramid[:4]
             expected.append(roi_descriptors(levels, [batch.targets[0]["boxes"]]))

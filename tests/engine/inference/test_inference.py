@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from dataset import TestTransform, build_dataset
 from dataset.synthetic.shape_set import write_coco
 from dataset.synthetic.text_set import label_line
-from engine.config import load_config, test_settings
+from engine.experiment import load_experiment
 from engine.inference import Predictor
 from engine.inference.pipeline import WAITING, network_outputs, same_size_batches
 from engine.inference.speed import STAGES, measure_speed, speed_table
 from engine.settings import TestSettings
-from engine.tasks import TASKS, task_of
+from engine.tasks import TASKS
 from engine.tasks.base import NetworkInput
 from errors import InputError
 from models import TextOutput, build_detector
@@ -160,10 +160,10 @@ def test_logits_of_a_batch_are_those_of_its_images(dataset):
 def test_object_detectors_find_the_same_in_batches_and_processes(tmp_path):
     write_coco(tmp_path / "shapes", train=1, val=3, size=(64, 64), seed=2)
     configs = write_configs(tmp_path, {**SHAPES, "root": (tmp_path / "shapes").as_posix()})
-    cfg = load_config(configs["cascade"], ["data.test.short_side=50", "test_cfg.variant=segm"])  # padded to 64
-    task, settings = task_of(cfg), test_settings(cfg)
+    cfg = load_experiment(configs["cascade"], ["data.test.short_side=50", "test_cfg.variant=segm"])  # padded to 64
+    task, settings = cfg.task, cfg.test_cfg
     torch.manual_seed(0)
-    detector, dataset = build_detector(cfg.model).eval(), task.test_set(cfg.data, settings)
+    detector, dataset = build_detector(cfg.model).eval(), task.test_set(cfg.data.test, settings)
     one, batch = (
         Predictor(detector, settings, CPU, batch_size=batch_size, workers=workers).predict(dataset)
         for workers, batch_size in ((0, 1), (1, 3))
@@ -176,7 +176,7 @@ def test_object_detectors_find_the_same_in_batches_and_processes(tmp_path):
     speed = measure_speed(Predictor(detector, settings, CPU, batch_size=3), dataset, range(3), images=3)
     assert all(math.isfinite(value) and value > 0 for value in speed.values())
     with pytest.raises(InputError, match="has no masks; use 'bbox'"):  # raised in another process
-        faster = build_detector(load_config(configs["faster"]).model).eval()
+        faster = build_detector(load_experiment(configs["faster"]).model).eval()
         Predictor(faster, settings, CPU, workers=1).predict(dataset)
 
 

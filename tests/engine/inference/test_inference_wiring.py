@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import run_script
 
-from engine.config import load_config
+from engine.experiment import load_experiment
 from engine.inference import predictor as inference
 from engine.inference.pipeline import start
 from engine.training.checkpoint import new_detector, save_checkpoint
@@ -17,8 +17,8 @@ from engine.training.checkpoint import new_detector, save_checkpoint
 def checkpoint(configs, tmp_path):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    cfg = load_config(configs["student"])
-    save_checkpoint(folder / "checkpoint_1ep.pth.tar", new_detector(cfg.model).state_dict(), cfg.to_dict(), 1, {})
+    cfg = load_experiment(configs["student"])
+    save_checkpoint(folder / "checkpoint_1ep.pth.tar", new_detector(cfg.model).state_dict(), cfg.config, 1, {})
     return folder / "checkpoint_1ep.pth.tar"
 
 

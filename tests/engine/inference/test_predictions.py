@@ -5,9 +5,8 @@ import torch
 from conftest import run_script
 from object_networks import BOXES
 
-from engine.config import load_config, test_settings
+from engine.experiment import load_experiment
 from engine.inference import Predictor
-from engine.tasks import task_of
 from engine.training.checkpoint import new_detector, save_checkpoint
 from errors import InputError
 
@@ -18,12 +17,12 @@ CPU = torch.device("cpu")
 def checkpoint(configs, tmp_path_factory):
     """Of an untrained student that takes everything for text, with a probability of 0.9526."""
     path = tmp_path_factory.mktemp("untrained") / "checkpoint_last.pth.tar"
-    cfg = load_config(configs["student"])
+    cfg = load_experiment(configs["student"])
     torch.manual_seed(0)
     state = new_detector(cfg.model).state_dict()
     state["head.conv2.weight"].zero_()
     state["head.conv2.bias"][:2] = 3
-    save_checkpoint(path, state, cfg.to_dict(), 1, {})
+    save_checkpoint(path, state, cfg.config, 1, {})
     return path
 
 
@@ -54,9 +53,9 @@ class Diverged(torch.nn.Module):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_maps_that_are_not_finite_name_the_image(configs, value):
-    cfg = load_config(configs["student"])
-    task, settings = task_of(cfg), test_settings(cfg)
-    dataset = task.test_set(cfg.data, settings)
+    cfg = load_experiment(configs["student"])
+    task, settings = cfg.task, cfg.test_cfg
+    dataset = task.test_set(cfg.data.test, settings)
     detector = Diverged(new_detector(cfg.model).eval(), value)
     with pytest.raises(InputError, match=rf"image {dataset.parser[1].name}: the logits .* not finite; try another"):
         Predictor(detector, settings, CPU).predict(dataset)

@@ -14,9 +14,8 @@ from stage_configs import SHAPES, write_configs
 
 from dataset import read_image
 from dataset.synthetic.shape_set import write_coco
-from engine.config import load_config, test_settings
+from engine.experiment import load_experiment
 from engine.inference import Predictor
-from engine.tasks import task_of
 from engine.training.checkpoint import load_detector, new_detector, save_checkpoint
 from errors import InputError
 from models.fuse import fuse_batch_norm
@@ -28,14 +27,14 @@ CPU = torch.device("cpu")
 def text(configs, ctw_root, tmp_path_factory):
     """A checkpoint of an untrained student that finds text in places, and its config."""
     path = tmp_path_factory.mktemp("text") / "checkpoint_last.pth.tar"
-    cfg = load_config(configs["student"], ["test_cfg.min_area=0", "test_cfg.min_score=0.25"])
+    cfg = load_experiment(configs["student"], ["test_cfg.min_area=0", "test_cfg.min_score=0.25"])
     torch.manual_seed(0)
     detector = new_detector(cfg.model).eval()
-    dataset = task_of(cfg).test_set(cfg.data, test_settings(cfg))
+    dataset = cfg.task.test_set(cfg.data.test, cfg.test_cfg)
     with torch.no_grad():
         maps = detector(dataset[0].image[None]).logits[0, :2]
         detector.head.conv2.bias[:2] -= maps.flatten(1).median(1).values  # half of the image is text, half a kernel
-    save_checkpoint(path, detector.state_dict(), cfg.to_dict(), 1, {})
+    save_checkpoint(path, detector.state_dict(), cfg.config, 1, {})
     return path, cfg
 
 
@@ -45,17 +44,17 @@ def objects(tmp_path_factory):
     folder = tmp_path_factory.mktemp("objects")
     write_coco(folder / "shapes", train=2, val=3, size=(64, 64), seed=2)
     configs = write_configs(folder, {**SHAPES, "root": (folder / "shapes").as_posix()})
-    cfg = load_config(configs["cascade"], ["test_cfg.variant=segm", "data.test.short_side=80"])
+    cfg = load_experiment(configs["cascade"], ["test_cfg.variant=segm", "data.test.short_side=80"])
     torch.manual_seed(0)
-    state, names = new_detector(cfg.model).state_dict(), task_of(cfg).train_set(cfg.data, 0).classes
-    save_checkpoint(folder / "checkpoint_last.pth.tar", state, cfg.to_dict(), 1, {}, names)
+    state, names = new_detector(cfg.model).state_dict(), cfg.task.train_set(cfg.data.train, 0).classes
+    save_checkpoint(folder / "checkpoint_last.pth.tar", state, cfg.config, 1, {}, names)
     return folder / "checkpoint_last.pth.tar", cfg
 
 
 def of_test_set(checkpoint: Path, cfg) -> tuple[list, list[Path]]:
     """What test.py finds, and the images."""
-    task, settings = task_of(cfg), test_settings(cfg)
-    dataset = task.test_set(cfg.data, settings)
+    task, settings = cfg.task, cfg.test_cfg
+    dataset = task.test_set(cfg.data.test, settings)
     detector = fuse_batch_norm(load_detector(cfg.model, checkpoint)[0])
     found = Predictor(detector, settings, CPU).predict(dataset)
     return list(found.values()), [dataset.image_path(index) for index in range(len(dataset))]

@@ -9,7 +9,7 @@ import torch
 from small_detectors import SmallDetector
 from stage_configs import SHAPES, write_configs
 
-from engine.config import load_config
+from engine.experiment import load_experiment
 from engine.inference import Predictor
 from engine.tasks import TASKS
 from engine.tasks.objects import ObjectTestSettings, label_map
@@ -79,7 +79,7 @@ def test_without_names_the_number_decides(tmp_path):
 
 def test_a_student_takes_the_names_of_its_training_set(tmp_path):
     root = coco_files.write(tmp_path)
-    student = new_detector({**load_config(write_configs(tmp_path, SHAPES)["faster"]).model, "num_classes": 3})
+    student = new_detector({**load_experiment(write_configs(tmp_path, SHAPES)["faster"]).model, "num_classes": 3})
     TASK.check_student(student, {"train": {}}, coco_files.dataset_of(root))
     assert student.classes == ("car", "cat", "kite")
     other = coco_files.dataset_of(coco_files.write(tmp_path / "other", without({"kite"})), training=False)
@@ -90,7 +90,7 @@ def test_a_student_takes_the_names_of_its_training_set(tmp_path):
 
 
 def test_weights_to_start_from_with_other_labels_are_said(tmp_path, caplog):
-    model = load_config(write_configs(tmp_path, SHAPES)["faster"]).model
+    model = load_experiment(write_configs(tmp_path, SHAPES)["faster"]).model
     warn_other_model(model, {"classes": ["a", "b"]}, "start.pth", ("a", "b"))
     warn_other_model(model, {}, "start.pth", ("a", "b"))
     assert not caplog.text
@@ -99,7 +99,7 @@ def test_weights_to_start_from_with_other_labels_are_said(tmp_path, caplog):
 
 
 def test_a_resumed_run_may_spell_out_a_default_and_nothing_else_of_its_model(tmp_path):
-    model = load_config(write_configs(tmp_path, SHAPES)["faster"]).to_dict()["model"]
+    model = load_experiment(write_configs(tmp_path, SHAPES)["faster"]).model
 
     def facts(changed: dict) -> dict:
         return dict(_facts(_spelt_out({"config": {"model": changed}, "classes": []})))
@@ -111,7 +111,7 @@ def test_a_resumed_run_may_spell_out_a_default_and_nothing_else_of_its_model(tmp
 
 
 def test_the_checkpoint_brings_its_classes(tmp_path):
-    model = load_config(write_configs(tmp_path, SHAPES)["faster"]).to_dict()["model"]
+    model = load_experiment(write_configs(tmp_path, SHAPES)["faster"]).model
     path = tmp_path / "a.pth.tar"
     names = list("fedcba")
     save_checkpoint(path, new_detector(model).state_dict(), {"model": model}, 1, {}, names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import pytest
 from coco_files import TEST, content, write
@@ -10,6 +11,8 @@ from coco_files import TRAIN as COCO
 from icdar_files import QUAD, layout
 from icdar_files import TRAIN as TEXT
 
+from dataset import object_split, text_split
+from engine.settings import DataSettings
 from engine.tasks import TASKS
 from engine.training.data import DataModule
 from errors import InputError
@@ -18,19 +21,20 @@ from errors import InputError
 def test_the_overview_is_logged(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     root = layout(tmp_path / "text", {"img_1": f"{QUAD},a", "img_2": f"{QUAD},###"})
-    dataset = TASKS["text"].train_set({"train": TEXT, "root": str(root), "batch_size": 2}, seed=0)
+    dataset = TASKS["text"].train_set(text_split(TEXT, root, training=True), seed=0)
     assert dataset.overview() in caplog.messages and "2 instances, 1 of them ignored" in dataset.overview()
-    objects = TASKS["objects"].train_set({"train": COCO, "root": str(write(tmp_path / "objects"))}, seed=0)
+    objects = TASKS["objects"].train_set(object_split(COCO, write(tmp_path / "objects"), training=True), seed=0)
     assert objects.overview() in caplog.messages
 
 
 @pytest.mark.parametrize(("images", "batch_size", "processes"), [(2, 1, 1), (1, 8, 1), (4, 2, 2)])
 def test_batch_normalisation_of_one_pixel_is_refused(tmp_path, images, batch_size, processes):
     root = layout(tmp_path, {f"img_{i}": f"{QUAD},a" for i in range(images)})
-    small = {"train": {**TEXT, "img_size": 32}, "root": str(root), "batch_size": batch_size}
+    small, large = (text_split({**TEXT, "img_size": side}, root, training=True) for side in (32, 64))
+    settings = partial(DataSettings, str(root), batch_size=batch_size)
     with pytest.raises(InputError, match=r"data\.train\.img_size=32 with one image a batch"):
-        DataModule(TASKS["text"], small, seed=0, parts=1, world_size=processes)
-    DataModule(TASKS["text"], {**small, "train": TEXT}, seed=0, parts=1, world_size=processes)
+        DataModule(TASKS["text"], settings(small), seed=0, parts=1, world_size=processes)
+    DataModule(TASKS["text"], settings(large), seed=0, parts=1, world_size=processes)
 
 
 def test_a_test_set_with_nothing_to_find_is_refused(tmp_path):
@@ -38,9 +42,9 @@ def test_a_test_set_with_nothing_to_find_is_refused(tmp_path):
     for name, lines, reason in [("none", "", "1 images without"), ("ignored", f"{QUAD},###", "all 1 instances are")]:
         root = layout(tmp_path / name, {"img_1": f"{QUAD},a"})
         layout(tmp_path / name, {"img_1": lines}, part="test")
-        data = {"root": str(root), "test": {"type": "ICDAR2015", "split": "test", "short_size": 64}}
+        split = text_split({"type": "ICDAR2015", "split": "test", "short_size": 64}, root, training=False)
         with pytest.raises(InputError, match=rf"has no text to find: {reason}"):
-            TASKS["text"].test_set(data, settings)
-    data = {"root": str(write(tmp_path / "objects", content(annotations=[]))), "test": TEST}
+            TASKS["text"].test_set(split, settings)
+    split = object_split(TEST, write(tmp_path / "objects", content(annotations=[])), training=False)
     with pytest.raises(InputError, match="has no box to find"):
-        TASKS["objects"].test_set(data, TASKS["objects"].settings())
+        TASKS["objects"].test_set(split, TASKS["objects"].settings())

@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT, run_process, run_script
 from training_record import Draw, Step, norm, note_draws, observed, rates, recorded
 
-from engine.config import load_config
+from engine.experiment import load_experiment
 from engine.training import run as training
 from models.weights import read_checkpoint
 
@@ -165,7 +165,7 @@ def test_the_options_of_the_published_script_reach_the_run(steps_of, teacher, tm
 
 
 def test_a_learner_teaches_with_the_weights_of_its_teacher_and_trains_the_student_alone(configs, teacher):
-    cfg = load_config(configs["distill"], [f"distiller.teachers.0.checkpoint={teacher}"])
+    cfg = load_experiment(configs["distill"], [f"distiller.teachers.0.checkpoint={teacher}"])
     learner = training.build_learner(cfg)
     before, weights = copy.deepcopy(learner.state_dict()), read_checkpoint(teacher)["state_dict"]
     trained = {name for name, p in learner.named_parameters() if p.requires_grad}
@@ -226,7 +226,6 @@ sys.path[:0] = [{root!r}, {root!r} + "/tests"]
 from training_record import note_draws
 from engine import cli
 from distillation import Learner
-from engine.config import load_config
 from engine.training.run import train
 
 if __name__ == "__main__":
@@ -235,7 +234,7 @@ if __name__ == "__main__":
     parser = cli.parser("")
     parser.add_argument("config")
     cli.training_options(parser)
-    cli.run(lambda args: train(load_config(args.config, args.cfg_options), args, "run"), parser)
+    cli.run(lambda args: train(cli.load(args), args, "run"), parser)
 """
 
 

@@ -1,0 +1,52 @@
+"""A split of a data set as a config gives it, checked and not read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from errors import InputError
+from keywords import keywords
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where samples come from, and how they are brought to the network.
+
+    Attributes:
+        root: folder of the data.
+        reader: class that reads the annotations there.
+        options: its further arguments.
+        transform: makes a sample of an image (H, W, 3), a record and a random generator.
+    """
+
+    root: Path
+    reader: Callable[..., Any]
+    options: Mapping[str, Any]
+    transform: Callable[..., Any]
+
+
+def make_split(
+    field: str, reader: type, given: set[str], transform: type, options: Mapping[str, Any], root: Path | str
+) -> Split:
+    """Shares the options of a section out between reader and transform.
+
+    Args:
+        field: of the config, for messages.
+        reader, transform: classes.
+        given: arguments of the reader that no config may set.
+        options: of the section, without its type.
+        root: `data.root`; a `root` among the options stands for a split that lies elsewhere.
+
+    Raises:
+        InputError: an option that neither has.
+    """
+    of_reader = keywords(reader).keys() - given
+    known = of_reader | keywords(transform).keys()
+    for key in sorted(options.keys() - known - {"root"}):
+        raise InputError(f"{field}.{key} is not an option; remove it, or use one of: {', '.join(sorted(known))}")
+    own = {key: options[key] for key in options if key in of_reader}
+    rest = {key: value for key, value in options.items() if key not in {"root", *own}}
+    return Split(Path(options.get("root", root)), reader, own, transform(**rest))
