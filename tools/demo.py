@@ -21,7 +21,7 @@ if __name__ == "__main__":  # before the imports, which take seconds
 from command_line import Parser
 from engine.precision import fastest_precision
 from eval.files import write_json
-from tools.demo.stages import LAST, Stages, demo_parser, run_demo, small_options
+from tools.demo.steps import LAST, Steps, demo_parser, run_demo, small_options
 from tools.demo.text_report import write_report
 
 CONFIGS = {"teacher": "config/demo/r50.py", "student": "config/demo/distill_r18.py"}
@@ -39,21 +39,21 @@ def main(args: argparse.Namespace) -> None:
     out, precision = args.out, ["--precision", fastest_precision()]
     common = small_options(out, SMALL) if args.small else []
     options = {"teacher": common, "student": [*common, f"distiller.teachers.0.checkpoint={out / 'teacher' / LAST}"]}
-    stages = Stages(out, 5, CONFIGS, options)
-    root = stages.configs["teacher"].data.root
+    steps = Steps(out, 5, CONFIGS, options)
+    root = steps.configs["teacher"].data.root
     render = ["tools/make_synthetic.py", root, *(SMALL_DATA if args.small else DATA), "--workers", 2, "--overwrite"]
-    stages.run(
+    steps.run(
         "data", f"rendering synthetic images with curved text into {root}", Path(root) / "synthetic.json", *render
     )
-    stages.train("teacher", "training the teacher", "train.py", *precision)
-    stages.train("student", "distilling a student from it", "knowledge_distillation_train.py", *precision)
+    steps.train("teacher", "training the teacher", "train.py", *precision)
+    steps.train("student", "distilling a student from it", "knowledge_distillation_train.py", *precision)
     summary = {}
     for name in CONFIGS:
-        results = stages.test(name, f"testing the {name} on unseen images")
+        results = steps.test(name, f"testing the {name} on unseen images")
         summary[name] = {key: results[key] for key in ("precision", "recall", "hmean")}
-    summary["seconds"] = {**stages.seconds, "total": round(sum(stages.seconds.values()), 1)}
+    summary["seconds"] = {**steps.seconds, "total": round(sum(steps.seconds.values()), 1)}
     write_json(out / "summary.json", summary)
-    write_report(out, summary, stages.configs)
+    write_report(out, summary, steps.configs)
     print(f"\nteacher hmean {summary['teacher']['hmean']:.4f}, student hmean {summary['student']['hmean']:.4f}")
     print(f"{out / 'report.html'}   {out / 'summary.json'}")
 

@@ -23,7 +23,7 @@ from engine.precision import fastest_precision
 from engine.training.stages import centers_path, features_path
 from eval.files import write_json
 from tools.demo.multineck_report import FEATURES, PICTURES, comparison, write_report
-from tools.demo.stages import LAST, Stages, demo_parser, run_demo, small_options
+from tools.demo.steps import LAST, Steps, demo_parser, run_demo, small_options
 
 CONFIGS = {
     name: f"config/demo_multineck/{file}.py"
@@ -55,29 +55,29 @@ def main(args: argparse.Namespace) -> None:
         field = f"distiller.teachers.{index}"
         options["student"] += [f"{field}.checkpoint={out / f'teacher{index + 1}' / LAST}"]
         options["student"] += [f"{field}.centers={centers_path(path)}"]
-    stages = Stages(out, 11, CONFIGS, options)
-    root = stages.configs["student"].data.root
+    steps = Steps(out, 11, CONFIGS, options)
+    root = steps.configs["student"].data.root
     render = ["tools/make_synthetic_coco.py", root, *(SMALL_DATA if args.small else DATA), "--overwrite"]
-    stages.run("data", f"rendering synthetic shapes into {root}", Path(root) / "synthetic.json", *render)
-    stages.train("teacher1", "training the first teacher, Faster R-CNN", "train.py", *precision)
-    stages.train("teacher2", "training the second teacher, Cascade Mask R-CNN", "train.py", *precision)
+    steps.run("data", f"rendering synthetic shapes into {root}", Path(root) / "synthetic.json", *render)
+    steps.train("teacher1", "training the first teacher, Faster R-CNN", "train.py", *precision)
+    steps.train("teacher2", "training the second teacher, Cascade Mask R-CNN", "train.py", *precision)
     describe = ["tools/collect_roi_features.py", CONFIGS["student"], "--out", described]
     collect = [*describe, "--cfg-options", *options["student"]]
-    stages.run("collect", "describing every training box by both teachers", features[-1], *collect)
+    steps.run("collect", "describing every training box by both teachers", features[-1], *collect)
     fit = ["tools/fit_centers.py", *features]
-    stages.run("centers", "fitting the class centres", centers_path(features[-1]), *fit)
+    steps.run("centers", "fitting the class centres", centers_path(features[-1]), *fit)
     distil = "knowledge_distillation_train.py"
-    stages.train("student", "distilling a student with a multi-neck from both", distil, *precision)
+    steps.train("student", "distilling a student with a multi-neck from both", distil, *precision)
     alone = "student_without_distillation"
-    stages.train(alone, "training the same student without distillation", "train.py", *precision)
+    steps.train(alone, "training the same student without distillation", "train.py", *precision)
     summary = {}
     for name in CONFIGS:
         what = f"testing the {name.replace('_', ' ')} on unseen images"
-        results = stages.test(name, what, "--vis", out / f"{name}_test" / PICTURES)
+        results = steps.test(name, what, "--vis", out / f"{name}_test" / PICTURES)
         summary[name] = {key: results[key] for key in SCORES}
-    summary["seconds"] = {**stages.seconds, "total": round(sum(stages.seconds.values()), 1)}
+    summary["seconds"] = {**steps.seconds, "total": round(sum(steps.seconds.values()), 1)}
     write_json(out / "summary.json", summary)
-    write_report(out, summary, stages.configs)
+    write_report(out, summary, steps.configs)
     print("\n" + ", ".join(f"{name.replace('_', ' ')} AP {summary[name]['ap']:.4f}" for name in CONFIGS))
     print(comparison(summary))
     print(f"{out / 'report.html'}   {out / 'summary.json'}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -47,39 +49,47 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--style", choices=["easy", "standard", "hard"], default="standard",
         help="hard: smaller, fainter, denser, more curved text; easy: the opposite, and little clutter",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes (default 1)")
-    parser.add_argument("--overwrite", action="store_true", help="replace a synthetic set made with other options")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    common_options(parser)
     return parser.parse_args(argv)
 
 
-def run(args: argparse.Namespace) -> None:
+def common_options(parser: Parser) -> None:
+    """Options of every tool that renders."""
+    parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes (default 1)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a synthetic set made with other options")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def render(args: argparse.Namespace, counts: dict[str, int], write: Callable[..., bool]) -> None:
+    """Renders a set with a progress bar.
+
+    Args:
+        counts: images of both splits by name.
+        write: dataset.synthetic's function.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    columns = TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as bar:
+        task = bar.add_task("", total=sum(counts.values()))
+        written = write(
+            args.out, *counts.values(), args.size, args.seed, workers=args.workers, overwrite=args.overwrite,
+            progress=lambda done, total: bar.update(task, completed=done),
+        )  # fmt: skip
+    images = " and ".join(f"{count} {name}" for name, count in counts.items())
+    print(
+        f"{args.out}: {images} images" if written else f"{args.out}: already complete with these options; nothing to do"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
     from dataset.synthetic.text_set import STYLES, write_dataset  # here: seconds, that --help need not wait for
 
     style = STYLES[args.style]
     if args.test_fonts:
         style = replace(style, test_fonts=tuple(args.test_fonts.split(",")))
-    columns = TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as bar:
-        task = bar.add_task("", total=args.train + args.test)
-        written = write_dataset(
-            args.out,
-            args.train,
-            args.test,
-            args.size,
-            args.seed,
-            fonts=args.fonts,
-            workers=args.workers,
-            style=style,
-            overwrite=args.overwrite,
-            progress=lambda done, total: bar.update(task, completed=done),
-        )
-    if written:
-        print(f"{args.out}: {args.train} training and {args.test} test images")
-    else:
-        print(f"{args.out}: already complete with these options; nothing to do")
+    write = partial(write_dataset, fonts=args.fonts, style=style)
+    render(args, {"training": args.train, "test": args.test}, write)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -15,7 +16,7 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
 from command_line import Parser
 from errors import exit_code
-from tools.make_synthetic import parse_size
+from tools.make_synthetic import common_options, parse_size, render
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -33,35 +34,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--style", default="standard", choices=["standard", "easy"], help="easy: large, coloured by class"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
-    parser.add_argument("--workers", type=int, default=1, metavar="K", help="processes (default 1)")
-    parser.add_argument("--overwrite", action="store_true", help="replace a synthetic set made with other options")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    common_options(parser)
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from dataset.synthetic.shape_set import write_coco  # here: seconds, that --help need not wait for
 
-    columns = TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as bar:
-        task = bar.add_task("", total=args.train + args.val)
-        written = write_coco(
-            args.out,
-            args.train,
-            args.val,
-            args.size,
-            args.seed,
-            workers=args.workers,
-            overwrite=args.overwrite,
-            progress=lambda done, total: bar.update(task, completed=done),
-            style=args.style,
-        )
-    if written:
-        print(f"{args.out}: {args.train} training and {args.val} validation images")
-    else:
-        print(f"{args.out}: already complete with these options; nothing to do")
+    render(args, {"training": args.train, "validation": args.val}, partial(write_coco, style=args.style))
 
 
 def main(argv: list[str] | None = None) -> int:

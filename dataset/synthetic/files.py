@@ -19,7 +19,21 @@ from files import is_hidden
 
 DESCRIPTION = "synthetic.json"
 
+_MAX_SIDE = 4096
+
 Job, Result = TypeVar("Job"), TypeVar("Result")
+
+
+def check_request(counts: Mapping[str, int], size: tuple[int, int], least: int, seed: int, workers: int) -> None:
+    """InputError for a number of images, a (width, height) with sides from `least`, a seed or workers out of range."""
+    if min(counts.values()) < 0 or not any(counts.values()):
+        given = ", ".join(f"{split}={count}" for split, count in counts.items())
+        raise InputError(f"{given}: give counts of at least 0 that are not both 0")
+    if not all(least <= side <= _MAX_SIDE for side in size):
+        raise InputError(f"size {size[0]}x{size[1]}: give a width and a height from {least} to {_MAX_SIDE} px")
+    for name, value, lowest in (("seed", seed, 0), ("workers", workers, 1)):
+        if value < lowest:
+            raise InputError(f"{name} {value}: give an integer of at least {lowest}")
 
 
 def write_set(

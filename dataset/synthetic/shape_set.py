@@ -13,15 +13,13 @@ import cv2
 import numpy as np
 from faster_coco_eval.core import mask as mask_codec
 
-from dataset.synthetic.files import run_jobs, write_set
+from dataset.synthetic.files import check_request, run_jobs, write_set
 from dataset.synthetic.shapes import CLASSES, MIN_SIDE, STYLES, render_scene
 from errors import InputError
 
 GENERATOR = 1  # raise it whenever the same seed gives other images, so that an old set is not taken for a new one
 CATEGORY_IDS = (1, 3, 4, 8, 13, 90)  # with gaps, as those of COCO
 SPLITS = ("train", "val")
-
-_MAX_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def write_coco(
     Raises:
         InputError: an argument out of range, or `out` holds something else.
     """
-    _check(train, val, size, seed, workers)
+    check_request({"train": train, "val": val}, size, MIN_SIDE, seed, workers)
     if style not in STYLES:
         raise InputError(f"style {style!r}: give one of {', '.join(STYLES)}")
     description = {"generator": GENERATOR, "shapes": CLASSES, "train": train, "val": val, "size": size, "seed": seed}
@@ -78,17 +76,6 @@ def write_coco(
         _write_images(plan, (train, val), workers, progress)
 
     return write_set(out, description, write, overwrite)
-
-
-def _check(train: int, val: int, size: tuple[int, int], seed: int, workers: int) -> None:
-    if train < 0 or val < 0 or train + val == 0:
-        raise InputError(f"train={train}, val={val}: give counts of at least 0 that are not both 0")
-    if not all(MIN_SIDE <= side <= _MAX_SIDE for side in size):
-        raise InputError(f"size {size[0]}x{size[1]}: give a width and a height from {MIN_SIDE} to {_MAX_SIDE} px")
-    if seed < 0:
-        raise InputError(f"seed {seed}: give an integer of at least 0")
-    if workers < 1:
-        raise InputError(f"workers {workers}: give at least 1")
 
 
 def _write_images(

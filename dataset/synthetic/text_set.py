@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dataset.synthetic.files import run_jobs, write_set
+from dataset.synthetic.files import check_request, run_jobs, write_set
 from dataset.synthetic.scene import EASY, HARD, MIN_SIDE, STANDARD, STYLES, Style, render_image
 from dataset.synthetic.text import find_fonts, font_subset
 from errors import InputError
@@ -19,7 +19,6 @@ from errors import InputError
 __all__ = ["EASY", "HARD", "STANDARD", "STYLES", "Style", "find_fonts", "label_line", "render_image", "write_dataset"]
 
 GENERATOR = 1  # raise it whenever the same seed gives other images, so that an old set is not taken for a new one
-_MAX_SIDE = 4096
 _SPLITS = ("train", "test")
 
 
@@ -69,7 +68,7 @@ def write_dataset(
     Raises:
         InputError: an argument out of range, no usable font, or `out` holds something else.
     """
-    _check(train, test, size, seed, workers)
+    check_request({"train": train, "test": test}, size, MIN_SIDE, seed, workers)
     usable = find_fonts(None if fonts is None else Path(fonts))
     splits = _fonts_of_splits(usable, style)
 
@@ -91,17 +90,6 @@ def label_line(polygon: np.ndarray) -> str:
     points = np.rint(polygon).astype(int)
     low, high = points.min(axis=0), points.max(axis=0)
     return ",".join(str(v) for v in [*low, *high, *(points - low).ravel()])
-
-
-def _check(train: int, test: int, size: tuple[int, int], seed: int, workers: int) -> None:
-    if train < 0 or test < 0 or train + test == 0:
-        raise InputError(f"train={train}, test={test}: give counts of at least 0 that are not both 0")
-    if not all(MIN_SIDE <= side <= _MAX_SIDE for side in size):
-        raise InputError(f"size {size[0]}x{size[1]}: give a width and a height from {MIN_SIDE} to {_MAX_SIDE} px")
-    if seed < 0:
-        raise InputError(f"seed {seed}: give an integer of at least 0")
-    if workers < 1:
-        raise InputError(f"workers {workers}: give at least 1")
 
 
 def _describe(train: int, test: int, size: Sequence[int], seed: int, fonts: list[Path], style: Style) -> dict:

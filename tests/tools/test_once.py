@@ -42,7 +42,7 @@ def test_a_finished_command_is_not_run_again(once, tmp_path):
 
 def test_an_interrupted_one_goes_on(once, tmp_path):
     (tmp_path / "failing").touch()
-    with pytest.raises(InputError, match="stage 'run' ended with exit code 1"):
+    with pytest.raises(InputError, match="step 'run' ended with exit code 1"):
         once("a")()
     assert once("a").seconds is None
     first = json.loads((tmp_path / "run.started.json").read_text())["seconds"]

@@ -1,4 +1,7 @@
-"""A command that is run once: again only if it or what it depends on has changed, or what it made is gone."""
+"""A command run once: again only if it, or a step before it, has changed, or its product is gone.
+
+Not by rules of make: these compare times of files, know nothing of options, and cannot resume what was interrupted.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +63,9 @@ class Once:
             seconds = round(before + time.monotonic() - start, 1)
             write_json(self._file("started"), {"key": self.key, "seconds": seconds})
         if code:
-            raise InputError(f"stage '{self.name.name}' ended with exit code {code}; its output says why")
+            raise InputError(f"step '{self.name.name}' ended with exit code {code}; its output says why")
         if not self.product.exists():
-            raise InputError(f"stage '{self.name.name}' ended without writing {self.product}")
+            raise InputError(f"step '{self.name.name}' ended without writing {self.product}")
         write_json(self._file("done"), {"key": self.key, "seconds": seconds})
         return seconds
 

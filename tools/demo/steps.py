@@ -19,7 +19,7 @@ LAST = "checkpoint_last.pth.tar"
 _SMALL = ["data.batch_size=4", "data.num_workers=0", "train_cfg.epoch=1", "train_cfg.val_interval=1"]
 
 
-class Stages:
+class Steps:
     """Runs commands one after the other, tells what each does, and remembers what is done and how long it took.
 
     Args:
@@ -44,12 +44,12 @@ class Stages:
         self.key = hashlib.sha256((self.key + repr(arguments)).encode()).hexdigest()
         print(f"\n[{len(self.seconds) + 1}/{self.total}] {what}", flush=True)
         state = product.with_name("resume.ckpt") if resume else None
-        stage = Once(self.out / name, self.key, product, arguments, state)
-        if (seconds := stage.seconds) is not None:
+        step = Once(self.out / name, self.key, product, arguments, state)
+        if (seconds := step.seconds) is not None:
             print(f"    done before, in {seconds} s", flush=True)
         else:
-            print(f"    python {' '.join(stage.arguments)}", flush=True)
-            seconds = stage()
+            print(f"    python {' '.join(step.arguments)}", flush=True)
+            seconds = step()
         self.seconds[name] = seconds
 
     def train(self, name: str, what: str, script: str, *arguments: object) -> None:
@@ -67,7 +67,7 @@ class Stages:
 
 
 def small_options(out: Path, options: Sequence[str]) -> list[str]:
-    """Config entries that make every stage of a demo a matter of seconds."""
+    """Config entries that make every step of a demo a matter of seconds."""
     return [f"data.root={out / 'data'}", *_SMALL, *options]
 
 
@@ -76,7 +76,7 @@ def demo_parser(description: str, out: str) -> Parser:
     parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"default: {out}, with --small {out}-small")
     parser.add_argument(
-        "--small", action="store_true", help="every stage in miniature: shows that it runs, and nothing else"
+        "--small", action="store_true", help="every step in miniature: shows that it runs, and nothing else"
     )
     parser.set_defaults(folder=out)
     return parser
