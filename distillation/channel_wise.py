@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from distillation.base import LEARNERS
 from distillation.text import TextDistiller, check_same_shape
@@ -40,15 +39,13 @@ class ChannelWiseDistiller(TextDistiller):
 
     def __init__(
         self,
-        student: nn.Module,
-        loss: nn.Module,
-        teachers: Sequence[nn.Module],
+        *core: Any,
         feature_weight: float = 50.0,
         response_weight: float = 0.0,
         temperature: float = 4.0,
-        teacher_weights: Sequence[float] | None = None,
+        **more: Any,
     ) -> None:
-        super().__init__(student, loss, teachers, teacher_weights)
+        super().__init__(*core, **more)
         self.weights = {"cwd_feature": feature_weight, "cwd_response": response_weight}
         self.temperature = temperature
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -50,20 +49,18 @@ class FGDTextDistiller(TextDistiller):
 
     def __init__(
         self,
-        student: nn.Module,
-        loss: nn.Module,
-        teachers: Sequence[nn.Module],
+        *core: Any,
         channels: int = 128,
         temperature: float = 0.5,
         alpha: float = 1e-3,
         beta: float = 5e-4,
         gamma: float = 5e-4,
         lambda_: float = 5e-6,
-        teacher_weights: Sequence[float] | None = None,
+        **more: Any,
     ) -> None:
-        super().__init__(student, loss, teachers, teacher_weights)
+        super().__init__(*core, **more)
         options = dict(temperature=temperature, alpha=alpha, beta=beta, gamma=gamma, lambda_=lambda_)
-        self.pyramids = nn.ModuleList(PyramidTerms(channels, **options) for _ in teachers)
+        self.pyramids = nn.ModuleList(PyramidTerms(channels, **options) for _ in self.teachers)
 
     def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
         masks = box_masks(instance_boxes(batch.instances), taught.pyramid)

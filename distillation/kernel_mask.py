@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from distillation.base import LEARNERS
 from distillation.text import TextDistiller, check_same_shape
@@ -56,18 +55,16 @@ class KernelMaskDistiller(TextDistiller):
 
     def __init__(
         self,
-        student: nn.Module,
-        loss: nn.Module,
-        teachers: Sequence[nn.Module],
+        *core: Any,
         weight: float | None = None,
         feature_weight: float = 1.0,
         response_weight: float = 1.0,
         divisor: float = 6.0,
         batch_reduction: str = "sum",
         mask: str = "kernel",
-        teacher_weights: Sequence[float] | None = None,
+        **more: Any,
     ) -> None:
-        super().__init__(student, loss, teachers, teacher_weights)
+        super().__init__(*core, **more)
         for key, value, known in (
             ("batch_reduction", batch_reduction, ("sum", "mean")),
             ("mask", mask, ("kernel", "text", "none")),
@@ -75,7 +72,7 @@ class KernelMaskDistiller(TextDistiller):
             if value not in known:
                 raise InputError(f"distiller.{key}='{value}': expected one of {', '.join(known)}")
         if weight is None:
-            weight = 1.0 if getattr(loss, "embedding_weight", 0) else 0.5
+            weight = 1.0 if getattr(self.loss, "embedding_weight", 0) else 0.5
         self.scale = weight / divisor
         self.weights = {"kkd_feature": feature_weight, "kkd_response": response_weight}
         self.batch_reduction = batch_reduction

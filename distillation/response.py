@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from distillation.base import LEARNERS
 from distillation.text import TextDistiller, check_same_shape
@@ -25,15 +24,8 @@ class ResponseDistiller(TextDistiller):
         weight: of the cross-entropy, which is the mean of images, maps and pixels.
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        loss: nn.Module,
-        teachers: Sequence[nn.Module],
-        weight: float = 1.0,
-        teacher_weights: Sequence[float] | None = None,
-    ) -> None:
-        super().__init__(student, loss, teachers, teacher_weights)
+    def __init__(self, *core: Any, weight: float = 1.0, **more: Any) -> None:
+        super().__init__(*core, **more)
         self.weight = weight
 
     def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
