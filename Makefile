@@ -27,7 +27,7 @@ mutants: setup $(VENV)/dev.stamp  ## one mistake at a time, which the tests must
 fuzz: setup  ## 100,000 damaged files to every reader; nothing may be worse than an error of one line
 	$(RUN) tools/fuzz.py --count 100000
 
-bench: setup $(VENV)/dev.stamp  ## times everything beside a literal twin; the twins need what the tests need
+bench: setup $(VENV)/dev.stamp  ## times everything beside a literal reference; these need what the tests need
 	$(RUN) benchmarks/run.py
 
 study: setup  ## what distillation buys, on hard synthetic text: docs/results.md; two hours on two cores

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that takes `--batch-size` and `--batch_size` for the same option, however it is declared."""
+    """An ArgumentParser that accepts `--batch-size` and `--batch_size` as the same option, whichever is declared."""
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         args = sys.argv[1:] if args is None else list(args)

@@ -1,4 +1,4 @@
-"""How a program ends that was not given what it needs: one line that says what is wrong and how to go on."""
+"""Errors of the user or the machine, reported as one line that names the problem and the remedy; signals."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from typing import TextIO
 
 MEMORY = "smaller images or batches (data.batch_size, --batch-size), fewer workers (data.num_workers)"
 SHARED_MEMORY = "data.num_workers=0, or more shared memory (docker run --shm-size=8g)"
-FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)  # the disk, in one way or another
-SHARED_FOLDER = "/dev/shm"  # where Linux keeps it
-# What libraries say, under no type of their own, when they or the machine cannot do what was asked -> what to do.
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)  # disk full, quota exceeded, file too large
+SHARED_FOLDER = "/dev/shm"  # shared memory on Linux
+# Messages of libraries, in exceptions without a type of their own, about limits of the machine -> remedy.
 MACHINE = {
     r"Expected more than 1 value per channel": "larger images (data.train) or batches (data.batch_size): batch "
     "normalisation takes no deviation of one value",
@@ -29,7 +29,7 @@ MACHINE = {
     f"{SHARED_MEMORY}",
 }
 
-# But line ends and tabs; surrogates stand for bytes of a name that are no text.
+# Without line ends and tabs; surrogates stand for undecodable bytes of a name.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -42,18 +42,18 @@ class InputError(Exception):
 
 
 def exit_code(work: Callable[[], None], debug: bool = False) -> int:
-    """Runs what a program does. 0, or 2 after a mistake of the user's or the machine's, which is printed as one line.
+    """Runs a program. Returns 0, or 2 after an error of the user or the machine, which is printed as one line.
 
     Args:
-        work: what is run.
-        debug: raise it instead, with its traceback.
+        work: the program.
+        debug: raise the error instead, with its traceback.
     """
     threading.excepthook = _of_thread
     try:
         work()
     except Exception as error:
         if "killed by signal: Terminated" in str(error):
-            time.sleep(1)  # a process group is being ended: this process's turn comes
+            time.sleep(1)  # the process group is being ended, this process next
         if _Signals.ended_by:
             raise SystemExit(128 + _Signals.ended_by) from error
         line = explain(error) or explain(error.__cause__ or error.__context__)  # a library failed while it cleaned up
@@ -65,31 +65,31 @@ def exit_code(work: Callable[[], None], debug: bool = False) -> int:
 
 
 def printable(text: str) -> str:
-    """A text with control characters, and those that turn the direction of writing, as escapes; lines stay lines.
+    """A text with control and bidirectional formatting characters escaped; line ends are kept.
 
-    The names of files, classes and tensors come from elsewhere: on a terminal they could clear it, or be read wrongly.
+    Names of files, classes and tensors are untrusted: they could clear a terminal, or be displayed misleadingly.
     """
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def say(text: str, file: TextIO | None = None, end: str = "\n") -> None:
-    """Prints a text that holds names from elsewhere, on stdout by default."""
+    """Prints a text that holds untrusted names, on stdout by default."""
     file = file or sys.stdout
     encoding = getattr(file, "encoding", None) or "utf-8"
     print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=file, end=end, flush=True)
 
 
 def _of_thread(failed: threading.ExceptHookArgs) -> None:
-    """A full disk in a thread that writes a log: the main thread meets the same error, and says it once.
+    """Ignores a full disk in a thread that writes a log: the main thread reports the same error once.
 
-    After a signal the threads of a pool whose processes have got it, too, fail in many ways.
+    After a signal, the threads of a pool, whose processes have received it, too, fail in many ways.
     """
     if not isinstance(failed.exc_value, OSError) and not _Signals.ended_by:
         threading.__excepthook__(failed)
 
 
 def explain(error: BaseException | None) -> str | None:
-    """One line for a mistake of the user's, a full disk, an end of memory; None for a defect of this project."""
+    """One line for an error of the user, a full disk or lack of memory; None for a defect of this project."""
     if error is None:
         return None
     text = _one_line(error)
@@ -127,17 +127,17 @@ def end_on_signals(line: str = "interrupted") -> None:
 
 
 def restore_signals() -> None:
-    """Takes the signals back from a library that has taken them; nothing without `end_on_signals`."""
+    """Restores the handlers of `end_on_signals` after a library has replaced them; nothing without it."""
     if _Signals.line is None or threading.current_thread() is not threading.main_thread():
         return
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as it is below nohup
+        if signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup
             signal.signal(number, _end)
 
 
 @contextmanager
 def without_interrupts() -> Iterator[None]:
-    """Keeps Ctrl-C waiting, for good in processes that are started meanwhile; Windows cannot."""
+    """Blocks Ctrl-C in the block, and for good in processes started in it; no effect on Windows."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -149,7 +149,7 @@ def without_interrupts() -> Iterator[None]:
 
 
 def _end(number: int, _: object) -> None:
-    if multiprocessing.parent_process() is not None:  # a helper process: Ctrl-C is its parent's affair
+    if multiprocessing.parent_process() is not None:  # a helper process: Ctrl-C is handled by its parent
         if number == signal.SIGTERM:
             os._exit(128 + number)
         return
@@ -161,7 +161,7 @@ def _end(number: int, _: object) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    """Of an error in a data loading process, which holds that process's traceback, only the last line's message."""
+    """Message of an error; of one from a data loading process, which holds a traceback, only the last line."""
     text = str(error).strip()
     if text.startswith("Caught "):
         text = text.splitlines()[-1].partition(": ")[2]

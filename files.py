@@ -1,4 +1,4 @@
-"""Files that others wrote: regular, of bounded size, with names as meant; and places to write to."""
+"""Reading of untrusted files (regular, of bounded size), and checks of places to write to."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import BinaryIO
 
 from errors import InputError
 
-MAX_LABEL_BYTES = 4 << 20  # of the labels or results of one image; real ones hold some KB
+MAX_LABEL_BYTES = 4 << 20  # bytes of a label or result file of one image; real ones have a few KB
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".ppm", ".pgm", ".pbm",
 )  # fmt: skip
 
-_JUNK = ("thumbs.db", "desktop.ini")  # what Windows leaves in folders, without hiding the name
+_JUNK = ("thumbs.db", "desktop.ini")  # Windows leaves these in folders, without a leading dot
 
 
 def open_regular(path: Path | str) -> BinaryIO:
-    """Opens a file to read; a pipe would wait for ever, a device may never end.
+    """Opens a regular file to read: a pipe could block for ever, a device may be endless.
 
     Raises:
         InputError: there is no such file, it may not be read, or it is a folder, pipe, socket or device.
@@ -45,7 +45,7 @@ def read_bytes(path: Path | str, limit: int | None = MAX_LABEL_BYTES) -> bytes:
 
     Args:
         path: the file.
-        limit: of its size in bytes; None for any.
+        limit: largest size in bytes; None for any.
 
     Raises:
         InputError: it cannot be opened or read, or is larger.
@@ -60,7 +60,7 @@ def read_bytes(path: Path | str, limit: int | None = MAX_LABEL_BYTES) -> bytes:
 
 
 def read_text(path: Path | str, limit: int | None = MAX_LABEL_BYTES) -> str:
-    """Reads a file in UTF-8, with or without byte-order mark; line ends stay as they are.
+    """Reads a file in UTF-8, with or without byte-order mark; line ends are kept.
 
     Raises:
         InputError: as `read_bytes`, or it is not UTF-8.
@@ -72,12 +72,12 @@ def read_text(path: Path | str, limit: int | None = MAX_LABEL_BYTES) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file name (no path) is hidden, or one that a file manager leaves behind: `._1.txt`, `Thumbs.db`."""
+    """True if a file name (no path) is hidden, or left behind by a file manager: `._1.txt`, `Thumbs.db`."""
     return name.startswith(".") or name.lower() in _JUNK
 
 
 def composed(name: str) -> str:
-    """A name with composed accents: a Mac's archives hold decomposed ones, which compare as different."""
+    """A name with composed accents: archives made on a Mac hold decomposed ones, which compare as different."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -85,10 +85,10 @@ def check_output(field: str, path: Path | str, inputs: Iterable[Path | str] = ()
     """Checks a place that a command is going to write to, before its work.
 
     Args:
-        field: what named the place, for messages.
-        path: of a folder, or of a file.
+        field: option or config key that names the place, for messages.
+        path: path of a folder or of a file.
         inputs: folders and files that the command, or any later one, reads; links are followed.
-        folder: whether `path` is a folder.
+        folder: True if `path` is a folder.
 
     Raises:
         InputError: the place is one of the inputs, lies in a folder of them or holds one, or cannot be written.

@@ -1,4 +1,4 @@
-"""Arguments that a class takes by name, whatever of them it passes on to the class that it extends."""
+"""Keyword arguments of a class, those that it passes on to its base class included."""
 
 from __future__ import annotations
 

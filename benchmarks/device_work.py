@@ -1,4 +1,4 @@
-"""How much work a network is, how long a device takes for it, and what the device could do at best."""
+"""Work of a network, time that a device takes for it, and best rates of the device."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Work(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What a device was seen to do at best: FLOPs a second of matrix products, bytes a second read and written."""
+    """Best rates measured on a device: FLOPs a second of matrix products, bytes a second read and written."""
 
     flops: float
     bandwidth: float
@@ -142,7 +142,7 @@ def most_bandwidth(device: torch.device, seconds: float) -> float:
 def busy_share(
     run: Callable[[], Any], device: torch.device, seconds: float, most: int = 5
 ) -> tuple[float, list[tuple[str, float]]]:
-    """How much of the time of a run the device computes, from the profiler.
+    """Share of the time of a run in which the device computes, from the profiler.
 
     Args:
         seconds: what a run takes without the profiler, which slows down all but the kernels of a GPU.

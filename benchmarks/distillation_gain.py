@@ -54,7 +54,7 @@ SCORES = ("precision", "recall", "hmean")
 
 @dataclass(frozen=True)
 class Learner:
-    """What is trained with every seed.
+    """A network that is trained with every seed.
 
     Attributes:
         name: as in the table.
@@ -209,7 +209,7 @@ def _check_comparable(learner: Learner, first: Learner) -> None:
 
 
 def _data_and_weights(cfg: Mapping[str, Any]) -> list[str | None]:
-    """What else decides a run: how synthetic data were made, weights to start from. Other data must stay as is."""
+    """Further inputs of a run: description of synthetic data, weights to start from. Other data must stay as is."""
     made = Path(cfg["data"]["root"]) / "synthetic.json"
     paths = made, cfg.get("train_cfg", {}).get("pretrain"), cfg["model"]["backbone"].get("pretrained")
     return [file_sha256(path) if path and Path(path).is_file() else None for path in paths]

@@ -119,7 +119,7 @@ def peak_memory() -> float:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on: processor, cores, libraries, how busy the machine was."""
+    """Conditions of the figures: processor, cores, libraries, how busy the machine was."""
     import cv2
     import numpy as np
     import torch

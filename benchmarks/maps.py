@@ -9,7 +9,7 @@ CELL = (16, 32)  # rows and columns of the cell in which the kernels of an insta
 
 
 def cells(size: tuple[int, int]) -> int:
-    """How many instances fit into maps of `size` (h, w)."""
+    """Number of instances that fit into maps of `size` (h, w)."""
     return (size[0] // CELL[0]) * (size[1] // CELL[1])
 
 

@@ -162,7 +162,7 @@ class Network:
             yield measure_row(make, work="training step", batch=self.args.train_batch, **about)
 
     def pipeline(self, precision: str, batch: int) -> dict[str, Any]:
-        """What `test.py --report-speed` reports."""
+        """Speeds as `test.py --report-speed` reports them."""
         settings = replace(self.cfg.test_cfg, protocol="ctw1500", variant=None)
         dataset = self.task.test_set(self.test_split, settings)
         workers = worker_count(self.cfg.data.num_workers)

@@ -96,7 +96,7 @@ def table(runs: Mapping[str, Sequence[Sequence[float]]], last: int) -> str:
 
 
 def largest_step(runs: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    """How far a single loss in bf16 is from that in float32 on the same weights."""
+    """Difference of a single loss in bf16 from that in float32 on the same weights."""
     furthest = np.abs(np.divide(runs[SAME_WEIGHTS], runs[BASE]) - 1).max()
     return f"{SAME_WEIGHTS}: no step further away than {100 * furthest:.2f} %"
 

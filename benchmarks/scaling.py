@@ -34,7 +34,7 @@ LEAST = 0.004  # seconds of a measurement
 
 @dataclass(frozen=True)
 class Curve:
-    """How the time of one function grows with one quantity.
+    """Growth of the time of one function with one quantity.
 
     Attributes:
         sizes: values of the quantity.
@@ -51,7 +51,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Input:
-    """What the three functions take, of one image."""
+    """Arguments of the three functions, for one image."""
 
     kernels: np.ndarray  # (7, h, w): text, then kernels from large to small
     outer: np.ndarray  # (2, h, w): the first and the last of these

@@ -124,7 +124,7 @@ RULES: dict[tuple[str, str], Callable] = {  # protocol and variant: (image, area
 
 
 def slow_scores(protocol: str, rule: Callable, root: Path) -> protocols.Expected:
-    """What the reference finds in all images of a test set."""
+    """Matches that the reference finds in all images of a test set."""
     rules = eval.PROTOCOLS[protocol]
     found, expected = rules.results.read(root / "pred"), []
     for name, truth in rules.ground_truth.read(root / "gt").items():

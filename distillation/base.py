@@ -1,4 +1,4 @@
-"""What a learner is, and what every distillation method shares: frozen teachers and a student of its own."""
+"""Base classes of the learners and of the distillation methods, which train a student with frozen teachers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEARNERS = Registry("learner")
 
 @dataclass
 class StepResult:
-    """What a learner makes of one batch.
+    """Result of a learner for one batch.
 
     Attributes:
         losses: weighted scalars; training minimises their sum and nothing else.
@@ -37,7 +37,7 @@ class Learner(nn.Module):
         student: the network that is trained and saved.
 
     Attributes:
-        given: arguments that the engine hands over; all others come from the `distiller` section of a config.
+        given: arguments that the engine passes; all others come from the `distiller` section of a config.
     """
 
     given: ClassVar[tuple[str, ...]] = ("student", "loss", "teachers")
@@ -55,7 +55,7 @@ class Learner(nn.Module):
 
 
 class Supervised(Learner):
-    """A text detector with its loss: how teachers, and students without a teacher, are trained."""
+    """Supervised training of a text detector: a teacher, or a student without a teacher."""
 
     def __init__(self, student: nn.Module, loss: nn.Module | None) -> None:
         super().__init__(student)
@@ -70,14 +70,14 @@ class Supervised(Learner):
 
 
 class SupervisedObjects(Learner):
-    """An object detector, which computes its losses itself: how teachers and lone students are trained."""
+    """Supervised training of an object detector, which computes its own losses: a teacher, or a student without one."""
 
     def forward(self, batch: Any) -> StepResult:
         return StepResult(self.student(batch.images, batch.sizes, batch.targets).losses)
 
 
 class Distiller(Supervised):
-    """A student with teachers that stay frozen and in evaluation mode, whatever `train()` is called on.
+    """A student with teachers, which stay frozen and in evaluation mode even after `train()`.
 
     Args:
         student: the network that is trained and saved.
@@ -86,8 +86,8 @@ class Distiller(Supervised):
             student learns from a teacher of random weights. Their batch norms are folded into convolutions here.
 
     Attributes:
-        teacher_dtype: what the teachers compute in: float32, or mixed precision with bfloat16 or float16; None for the
-            precision of the student's training.
+        teacher_dtype: precision of the teachers: float32, or mixed precision with bfloat16 or float16; None for that of
+            the student's training.
 
     Raises:
         InputError: no teacher.
@@ -109,7 +109,7 @@ class Distiller(Supervised):
 
     @contextmanager
     def teaching(self, images: Tensor) -> Iterator[None]:
-        """What the teachers' passes run in: no gradients, and the precision of `teacher_dtype`."""
+        """Context of the teachers' forward passes: no gradients, and the precision of `teacher_dtype`."""
         device = images.device.type
         dtype = self.teacher_dtype or torch.get_autocast_dtype(device)
         mixed = torch.is_autocast_enabled(device) if self.teacher_dtype is None else dtype != torch.float32

@@ -13,14 +13,14 @@ from models import TextOutput
 
 
 def channel_wise_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
-    """How far the student's distribution over the pixels of each channel is from the teacher's (equation 4).
+    """KL divergence between the teacher's and the student's distribution over the pixels of each channel (equation 4).
 
     Args:
         student, teacher: (B, C, h, w).
-        temperature: of the softmax over the h w pixels of a channel.
+        temperature: softmax temperature, over the h w pixels of a channel.
 
     Returns:
-        Scalar: temperature^2 KL(teacher || student), the mean of channels and images.
+        Scalar: temperature^2 KL(teacher || student), averaged over channels and images.
     """
     log_s, log_t = ((maps.flatten(2).float() / temperature).log_softmax(2) for maps in (student, teacher))
     return temperature**2 * F.kl_div(log_s, log_t, reduction="none", log_target=True).sum(2).mean()
@@ -32,9 +32,9 @@ class ChannelWiseDistiller(TextDistiller):
 
     Args:
         student, loss, teachers, teacher_weights: see TextDistiller.
-        feature_weight: of the term of the text feature before the head; the paper has 50 for feature maps.
-        response_weight: of the term of the output maps; the paper has 3 for them, and uses one of both terms.
-        temperature: of both.
+        feature_weight: weight of the term of the text feature before the head; the paper has 50 for feature maps.
+        response_weight: weight of the term of the output maps; the paper has 3 for them, and uses one of both terms.
+        temperature: softmax temperature of both terms.
     """
 
     def __init__(

@@ -14,11 +14,11 @@ from models import TextOutput
 
 @LEARNERS.register_module()
 class FeatureMSEDistiller(TextDistiller):
-    """A student learns its teachers' text feature at every pixel, as it is: neither normalised nor masked.
+    """A student learns its teachers' text feature at every pixel, neither normalised nor masked.
 
     Args:
         student, loss, teachers, teacher_weights: see TextDistiller.
-        weight: of the squared difference, which is the mean of images, channels and pixels.
+        weight: weight of the squared difference, which is averaged over images, channels and pixels.
     """
 
     def __init__(self, *core: Any, weight: float = 1.0, **more: Any) -> None:

@@ -19,7 +19,7 @@ class FGDDistiller(Distiller):
     Args:
         student, teachers: see Distiller; one teacher. Both are detectors that return their features (models.RCNN).
         loss: unused, a detector computes its own.
-        channels: of the pyramids.
+        channels: number of channels of the pyramids.
         temperature, alpha, beta, gamma, lambda_: see fgd_terms.FGDTerms; the defaults are those of the paper.
 
     Raises:

@@ -17,7 +17,7 @@ Masks = Mapping[str, Tensor]
 
 
 def attentions(features: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Which pixels and which channels of a map (B, C, H, W) are strong, both with a mean of 1.
+    """Spatial and channel attention of a map (B, C, H, W), both with a mean of 1.
 
     Returns:
         H·W·softmax over pixels of mean_c|F| / T, (B, H, W), and C·softmax over channels of mean_hw|F| / T, (B, C).
@@ -29,9 +29,9 @@ def attentions(features: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
 
 
 class GlobalContext(nn.Module):
-    """What GcNet (Cao et al., 2019) adds to every pixel of a map: a transform of its attention-pooled pixels.
+    """Global context of GcNet (Cao et al., 2019): a transform of attention-pooled pixels, to be added to every pixel.
 
-    Zero at the beginning.
+    Its output is zero at initialisation.
     """
 
     def __init__(self, channels: int) -> None:
@@ -59,8 +59,8 @@ class FGDTerms(nn.Module):
     """The terms of one pyramid level.
 
     Args:
-        channels: of the maps.
-        temperature: of both attentions.
+        channels: number of channels of the maps.
+        temperature: softmax temperature of both attentions.
         alpha, beta: weights of the foreground and of the background term.
         gamma: weight of the attention term.
         lambda_: weight of the relation term.
@@ -110,7 +110,7 @@ class PyramidTerms(nn.Module):
     """The sums of the FGD terms over P2 to P5, in float32 at any precision of the networks.
 
     Args:
-        channels, options: of FGDTerms.
+        channels, options: arguments of FGDTerms.
     """
 
     def __init__(self, channels: int, **options: float) -> None:

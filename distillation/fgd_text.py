@@ -12,7 +12,7 @@ from distillation.fgd_terms import PyramidTerms, box_masks
 from distillation.text import TextDistiller
 from models import TextOutput
 
-LABELS = 256  # of a uint8 map
+LABELS = 256  # values of a uint8 map
 FAR = 2**31
 
 
@@ -23,7 +23,7 @@ def instance_boxes(instances: Tensor) -> list[Tensor]:
         B times (n, 4): x1, y1, x2, y2 in pixels, the last pixel's far edge included.
     """
     image, y, x = instances.nonzero().T
-    corners = torch.stack([x, y, -(x + 1), -(y + 1)])  # (4, P): the least of each is a corner
+    corners = torch.stack([x, y, -(x + 1), -(y + 1)])  # (4, P): the minimum of each row is a corner
     least = corners.new_full((4, len(instances) * LABELS), FAR)
     least.scatter_reduce_(1, (image * LABELS + instances[image, y, x]).expand(4, -1), corners, "amin")
     least[2:] *= -1
@@ -38,7 +38,7 @@ class FGDTextDistiller(TextDistiller):
 
     Args:
         student, loss, teachers, teacher_weights: see TextDistiller. Each teacher has context modules of its own.
-        channels: of each level of the pyramids.
+        channels: number of channels of each pyramid level.
         temperature, alpha, beta, gamma, lambda_: see fgd_terms.FGDTerms; the defaults are those of the paper.
 
     Raises:

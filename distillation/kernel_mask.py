@@ -25,7 +25,7 @@ def kernel_mask_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
         (B,) losses: sum of (T - S)^2 over channels and pixels, / (2 C h w).
     """
     batch, channels, h, w = student.shape
-    # Outside the mask both maps are zero. On a GPU, selecting pixels would stall the stream: all are taken there.
+    # Outside the mask both maps are zero. On a GPU, selecting pixels would stall the stream, so all of them are used.
     pixels = slice(None) if mask.is_cuda else mask.flatten().nonzero()[:, 0]
     s, t = (F.normalize(maps.permute(0, 2, 3, 1).reshape(-1, channels)[pixels].float()) for maps in (student, teacher))
     per_pixel = (t - s).square().sum(1) * mask.flatten()[pixels] ** 2  # (P,)
@@ -42,15 +42,15 @@ class KernelMaskDistiller(TextDistiller):
 
     Args:
         student, loss, teachers, teacher_weights: see TextDistiller.
-        weight: of the distillation term; None for the published 1.0, or 0.5 for a student without embedding loss.
-        feature_weight: of the feature terms (the text feature before the head).
-        response_weight: of the response terms (the output maps).
-        divisor: of the sum of both terms. The published 6 is the length of a feature list of which two are used.
+        weight: weight of the distillation term; None for the published 1.0, or 0.5 if there is no embedding loss.
+        feature_weight: weight of the feature terms (the text feature before the head).
+        response_weight: weight of the response terms (the output maps).
+        divisor: divides the sum of both terms. The published 6 is the length of a feature list of which two are used.
         batch_reduction: 'sum' over the images of a batch (published: the term grows with the batch size) or 'mean'.
-        mask: where the student learns: 'kernel' (published), 'text' (also the ignored) or 'none' (every pixel).
+        mask: pixels that are compared: 'kernel' (published), 'text' (ignored text, too) or 'none' (every pixel).
 
     Raises:
-        InputError: not one weight for each teacher, an unknown reduction or mask, or maps of different channels.
+        InputError: a wrong number of teacher weights, an unknown reduction or mask, or maps of different channels.
     """
 
     def __init__(

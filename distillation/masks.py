@@ -1,4 +1,4 @@
-"""Maps that say how much each pixel of a pyramid level counts in the distillation of object detectors.
+"""Pixel weights of the pyramid levels, for the distillation of object detectors.
 
 Boxes are (n, 4), x1, y1, x2, y2 in pixels of the padded batch. On a level of stride s a box covers the cells
 floor(x1/s) to ceil(x2/s), both included, and likewise in y, as in FGD (Yang et al., CVPR 2022). Cells beyond the border
@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_STRIP = 2**19  # cells that are held at once, those of every box counted
+_STRIP = 2**19  # most cells in memory at once, summed over the boxes
 
 
 def foreground_mask(boxes: Sequence[Tensor], size: tuple[int, int], stride: int) -> Tensor:
-    """Gives every object the same weight, whatever its size.
+    """Foreground mask, which gives every object the same total weight, whatever its size.
 
     Args:
-        boxes: B times (n, 4); n may be 0.
+        boxes: boxes of each image, B times (n, 4); n may be 0.
         size: (H, W) of the level.
         stride: pixels of the image per cell.
 
@@ -31,13 +31,13 @@ def foreground_mask(boxes: Sequence[Tensor], size: tuple[int, int], stride: int)
 
 
 def background_mask(foreground: Tensor) -> Tensor:
-    """From the foreground mask (B, H, W): 1 / number of cells outside all boxes of the image, 0 inside."""
+    """Background mask (B, H, W) of a foreground mask: 1 / number of cells outside all boxes of the image, 0 inside."""
     outside = (foreground == 0).float()
     return outside / outside.sum((1, 2), keepdim=True).clamp(min=1)
 
 
 def centre_mask(boxes: Sequence[Tensor], values: Sequence[Tensor], size: tuple[int, int], stride: int) -> Tensor:
-    """(B, H, W): 1 outside boxes, inside a box its value (B times (n,), at least 1), the larger where boxes overlap."""
+    """Mask (B, H, W): 1 outside boxes, inside a box its value (B times (n,), at least 1), the larger in overlaps."""
     return torch.stack([_largest(*image, size, stride).clamp(min=1) for image in zip(boxes, values)])
 
 
@@ -49,10 +49,10 @@ def proposal_mask(
     base: float = 4.0,
     min_score: float = 0.2,
 ) -> Tensor:
-    """(B, H, W): `base`, and inside every detection that scores above `min_score` twice its score more.
+    """Mask (B, H, W): `base`, plus twice the score of every detection above `min_score` that covers the cell.
 
     Args:
-        boxes, scores: of a teacher's detections, B times (n, 4) and (n,).
+        boxes, scores: detections of a teacher, B times (n, 4) and (n,).
     """
     added = [2 * image * (image > min_score) for image in scores]
     return torch.stack([base + _sum(*image, size, stride) for image in zip(boxes, added)])
@@ -81,7 +81,7 @@ def _sum(boxes: Tensor, values: Tensor, size: tuple[int, int], stride: int) -> T
 
 
 def _covered(boxes: Tensor, size: tuple[int, int], stride: int) -> tuple[Tensor, Tensor]:
-    """Which rows (n, H) and columns (n, W) of the map each box covers."""
+    """Rows (n, H) and columns (n, W) of the map that each box covers."""
     x1, y1, x2, y2 = _cells(boxes, stride).T[..., None]  # (n, 1) each
     y, x = (torch.arange(side, device=boxes.device) for side in size)
     return (y1 <= y) & (y <= y2), (x1 <= x) & (x <= x2)

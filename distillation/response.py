@@ -16,12 +16,12 @@ from models import TextOutput
 class ResponseDistiller(TextDistiller):
     """A student learns its teachers' text and kernel probabilities at every pixel, by binary cross-entropy.
 
-    The softmax over classes of the original has nothing to compare where a map is one logit. Embeddings are no
+    The original compares softmax over classes, which does not apply to maps of one logit. Embeddings are not
     probabilities and are left out.
 
     Args:
         student, loss, teachers, teacher_weights: see TextDistiller.
-        weight: of the cross-entropy, which is the mean of images, maps and pixels.
+        weight: weight of the cross-entropy, which is averaged over images, maps and pixels.
     """
 
     def __init__(self, *core: Any, weight: float = 1.0, **more: Any) -> None:

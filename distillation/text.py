@@ -1,4 +1,4 @@
-"""What the distillation of text detectors shares: each network sees a batch once, and every teacher has its terms."""
+"""Base class for the distillation of text detectors: one pass of each network per batch, terms for every teacher."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from models import TextOutput
 
 
 class TextDistiller(Distiller):
-    """Base of the methods: one defines `terms`, and no more.
+    """Base of the methods; a method only has to define `terms`.
 
     With several teachers the terms are named NAME_1, NAME_2 and so on.
 
     Args:
         student, loss, teachers: see Distiller.
-        teacher_weights: of the terms of each teacher, in their order; None for 1/number of teachers each.
+        teacher_weights: weight of the terms of each teacher, in their order; None for 1/number of teachers each.
 
     Attributes:
-        uses_pyramid: whether `terms` reads the teachers' pyramids; where it does not, their memory is freed.
+        uses_pyramid: True if `terms` reads the teachers' pyramids; otherwise their memory is freed.
 
     Raises:
-        InputError: not one weight for each teacher, or output maps that stand for something else.
+        InputError: a wrong number of teacher weights, or output maps of teacher and student with different meanings.
     """
 
     uses_pyramid: ClassVar[bool] = False
@@ -73,7 +73,7 @@ class TextDistiller(Distiller):
         Args:
             learnt, taught: outputs of the student and of the teacher, of the same images.
             batch: a dataset.TextBatch.
-            number: of the teacher, from 1, for messages.
+            number: number of the teacher, from 1, for messages.
         """
         raise NotImplementedError
 

@@ -1,1 +1,1 @@
-"""Training and inference: the only code that knows the training library."""
+"""Training and inference: the only code that uses the training library."""

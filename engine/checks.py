@@ -1,4 +1,4 @@
-"""Checks of the sections of a config; each names what is wrong in one line, with the nearest valid name."""
+"""Checks of the sections of a config; each names the error in one line, with the nearest valid name."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PLAIN = {int, float, str, bool, NoneType}
 
 
 def check_typed(path: str, part: Any, registry: Registry, given: Iterable[str] = (), own: Iterable[str] = ()) -> None:
-    """A section built from a registry: its type, its keys and its plain values.
+    """Checks a section built from a registry: its type, its keys and its plain values.
 
     Args:
-        given: arguments that the engine hands over, which no config may set.
+        given: arguments that the engine passes, which no config may set.
         own: keys that the engine reads itself.
     """
     check_type(path, part, registry.module_dict)
@@ -30,7 +30,7 @@ def check_typed(path: str, part: Any, registry: Registry, given: Iterable[str] =
 
 
 def check_type(path: str, part: Any, known: Iterable[str]) -> None:
-    """Whether `type` of a section is one of the known names."""
+    """Checks that `type` of a section is one of the known names."""
     if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
         raise InputError(f"{path}: expected a dict with a 'type'")
     known = sorted(known)
@@ -41,7 +41,7 @@ def check_type(path: str, part: Any, known: Iterable[str]) -> None:
 
 
 def check_names(path: str, part: Any, known: Iterable[str]) -> None:
-    """Whether all keys of a section are known."""
+    """Checks that all keys of a section are known."""
     if not isinstance(part, Mapping):
         raise InputError(f"{path}: expected a dict, got {part!r}")
     known = sorted(known)
@@ -52,7 +52,7 @@ def check_names(path: str, part: Any, known: Iterable[str]) -> None:
 
 
 def check_values(path: str, part: Mapping[str, Any], kind: Callable) -> None:
-    """Values of parameters that are annotated as numbers, strings, flags or None must be such."""
+    """Checks the types of values whose parameters are annotated as numbers, strings, flags or None."""
     for name, parameter in keywords(kind).items():
         annotation = parameter.annotation
         expected = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
@@ -67,14 +67,14 @@ def check_values(path: str, part: Mapping[str, Any], kind: Callable) -> None:
 
 
 def _check_number(key: str, value: float) -> None:
-    """Refuses infinities and NaN, and weights of losses that would reward what they should punish."""
+    """Refuses infinities and NaN, and loss weights of the wrong sign."""
     if not math.isfinite(value) or (key.endswith("weight") and value < 0):
         wanted = "0 or more" if key.endswith("weight") else "a finite number"
         raise InputError(f"{key}={value!r}: expected {wanted}")
 
 
 def check_settings(section: str, cfg: Mapping[str, Any], kind: Callable) -> Any:
-    """The object that a section with fixed keys, such as `train_cfg`, stands for."""
+    """Checks a section with fixed keys, such as `train_cfg`, and makes its settings object."""
     values = cfg.get(section, {})
     check_names(section, values, keywords(kind))
     check_values(section, values, kind)
@@ -82,12 +82,12 @@ def check_settings(section: str, cfg: Mapping[str, Any], kind: Callable) -> Any:
 
 
 def one_of(key: str, value: str, allowed: Iterable[str]) -> None:
-    """Whether a value is one of a few."""
+    """Checks that a value is one of the allowed ones."""
     if value not in allowed:
         raise InputError(f"{key}={value!r}: expected one of {', '.join(allowed)}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean ...?', or nothing."""
+    """Returns '; did you mean ...?', or an empty string."""
     near = difflib.get_close_matches(str(name), list(known), n=1)
     return f"; did you mean '{near[0]}'?" if near else ""

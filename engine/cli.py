@@ -1,4 +1,4 @@
-"""What the command lines of all scripts share: options, devices, and errors in one line."""
+"""Command lines of all scripts: common options, devices, and errors in one line."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def testing_options(p: Parser) -> None:
 
 
 def run(main: Callable[[argparse.Namespace], None], p: Parser, argv: Sequence[str] | None = None) -> None:
-    """Parses the command line and runs `main`; a mistake of the user's becomes one line and exit code 2."""
+    """Parses the command line and runs `main`; an error of the user becomes one line and exit code 2."""
     args = p.parse_args(argv)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
-    # Further processes of a run (LOCAL_RANK 1, ...) would say the same as the first one.
+    # Further processes of a run (LOCAL_RANK 1, ...) would repeat the messages of the first one.
     level = logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.WARNING
     logging.basicConfig(level=level, handlers=[handler], force=True)
     _quiet_training_library()
@@ -77,7 +77,7 @@ class _Printable(logging.Formatter):
 
 
 def _quiet_training_library() -> None:
-    """Leaves out what the training library says to its developers, and advertisements."""
+    """Suppresses the training library's messages to developers, and its advertisements."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "faster_coco_eval"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in ("LeafSpec", "does not have many workers", "in eval mode at the start", "Checkpoint directory"):
@@ -92,7 +92,7 @@ def run_name(config: str | Path) -> str:
 
 
 def check_counts(args: argparse.Namespace, device: torch.device) -> None:
-    """InputError for numbers of devices, steps and images that make no run."""
+    """InputError for invalid numbers of devices, steps and images."""
     if args.max_steps < 1 and args.max_steps != -1:
         raise InputError(f"--max-steps {args.max_steps}: expected 1 or more")
     batch_size = getattr(args, "batch_size", None)

@@ -1,4 +1,4 @@
-"""Config files: run, with the entries of --cfg-options in place, and brought down to plain values."""
+"""Config files: executed, with the entries of --cfg-options applied, and reduced to plain values."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _check_sources(path: Path, bases: tuple[Path, ...] = ()) -> None:
     """Checks a config file, and those that it is based on, before any of them is run.
 
     Raises:
-        InputError: a file that is missing, no text, no Python, based on itself, or of another kind than .py.
+        InputError: a file is missing, not text, not Python, based on itself, or without the extension .py.
     """
     if path.suffix != ".py":
         raise InputError(
@@ -79,14 +79,14 @@ def _check_sources(path: Path, bases: tuple[Path, ...] = ()) -> None:
 
 
 def _read(path: Path) -> Config:
-    """Runs a config file; what is in it are plain values afterwards, and its helper variables are gone."""
+    """Runs a config file and returns its plain values, without helper variables."""
     try:
         cfg = Config.fromfile(str(path), lazy_import=False)
-    except (Exception, SystemExit) as error:  # a config is arbitrary Python: whatever it raises is the user's to mend
-        if isinstance(error, SystemExit) and error.code in (130, 143):  # of a signal, see errors
+    except (Exception, SystemExit) as error:  # a config is arbitrary Python: any exception is an error of the user
+        if isinstance(error, SystemExit) and error.code in (130, 143):  # after a signal, see errors
             raise
         if isinstance(error, OSError) and error.errno in FULL:
-            error.filename = error.filename or tempfile.gettempdir()  # where the library copies the file to
+            error.filename = error.filename or tempfile.gettempdir()  # the library copies the file there
             raise
         raise InputError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     sections = {key: value for key, value in cfg.to_dict().items() if not key.startswith("_")}
@@ -97,10 +97,10 @@ def _read(path: Path) -> Config:
 
 
 def _plain(key: str, value: Any) -> Any:
-    """A value of a config as checkpoints can hold it: dicts, lists, tuples, strings, numbers, None.
+    """A config value reduced to types that checkpoints can hold: dicts, lists, tuples, strings, numbers, None.
 
     Raises:
-        InputError: names the key of what is none of these.
+        InputError: names the key of a value of another type.
     """
     if isinstance(value, Mapping):
         for name in value:
@@ -135,9 +135,9 @@ def _parse_option(option: str) -> tuple[str, Any]:
 
 
 def _is_element(cfg: Any, key: str) -> bool:
-    """Whether a path ends at an element of a list, by its index from 0.
+    """True if a path ends at an element of a list, by its index from 0.
 
-    Every part of a path but the last must exist; whether the last may is checked with the whole config.
+    Every part of a path but the last must exist; the last is checked with the whole config.
     """
     at = cfg
     *parents, last = key.split(".")

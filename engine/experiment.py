@@ -23,12 +23,12 @@ from models import MODELS
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that a config says.
+    """Typed settings of a config.
 
     Attributes:
-        path: of the config file.
-        config: the sections as they were read, after options; checkpoints keep them.
-        task: text or objects.
+        path: path of the config file.
+        config: the sections as read, after options; checkpoints store them.
+        task: the task, text or object detection.
         model: the `model` section, which models.build_detector takes.
         loss: the `loss` section, which models.LOSSES builds; None for object detectors.
         data, train_cfg, distiller: see engine.settings.
@@ -47,7 +47,7 @@ class Experiment:
 
     @property
     def pretrained_backbone(self) -> bool:
-        """Whether the backbone starts from weights of its own."""
+        """True if the backbone starts from pretrained weights."""
         return self.model["backbone"].get("pretrained") is not None
 
 
@@ -56,7 +56,7 @@ def load_experiment(path: str | Path, options: Sequence[str] = ()) -> Experiment
 
     Raises:
         InputError: the file is missing or not valid Python; an unknown key, type or option path, with the nearest
-            valid name; or a value that is of another kind.
+            valid name; or a value of another type.
     """
     config = read_config(path, options)
     try:
@@ -66,7 +66,7 @@ def load_experiment(path: str | Path, options: Sequence[str] = ()) -> Experiment
 
 
 def experiment_of(config: Mapping[str, Any], path: str | Path) -> Experiment:
-    """The experiment of sections that are read already; InputError names the first entry that is wrong."""
+    """Makes the experiment of sections that have been read; InputError names the first entry that is wrong."""
     try:
         check_names("", config, SECTIONS)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Writing without ever leaving a half-written file under its final name, and without two programs in one folder."""
+"""Atomic writing of files, and locks that keep two programs out of one folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from files import write_aside
 
 
 def write_tensors(path: str | Path, content: Any) -> None:
-    """`torch.save`, aside; a full disk is an OSError that names `path`, which it is not when torch itself writes."""
+    """`torch.save` through a temporary file; a full disk is an OSError that names `path`, unlike with torch alone."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with write_aside(path) as aside:
@@ -25,7 +25,7 @@ def write_tensors(path: str | Path, content: Any) -> None:
 
 
 def remove_leftovers(folder: Path, *patterns: str) -> None:
-    """Removes what killed programs left half-written of files that match `patterns`; the folder must be locked."""
+    """Removes partly written files of killed programs that match `patterns`; the folder must be locked."""
     for pattern in patterns:
         for path in folder.glob(f".{pattern}.*.tmp"):
             path.unlink(missing_ok=True)
@@ -35,10 +35,10 @@ def remove_leftovers(folder: Path, *patterns: str) -> None:
 def lock_folder(folder: str | Path, patience: float = 10.0) -> Iterator[None]:
     """Makes the folder, and keeps it for this program alone while the block runs.
 
-    The operating system drops the lock when the program ends, however it does.
+    The operating system releases the lock when the program ends, even if it is killed.
 
     Args:
-        folder: a file `.lock` is left in it.
+        folder: folder to lock; a file `.lock` is left in it.
         patience: seconds to wait; data loading processes outlive a killed program by up to five.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Places that a command must not write into, and results that outlive a failure."""
+"""Input places that a command must not overwrite, and results that are kept after a failure."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 from engine.settings import DataSettings
 from errors import InputError
 
-_LOOKED_AT = 1000  # images of a data set, for the folders that they lie in, or are linked to
+_LOOKED_AT = 1000  # images of a data set whose folders and link targets are collected
 
 
 def data_places(data: DataSettings, *datasets: Any) -> list[Path]:
-    """Folders and files that data sets are read from: roots, labels, and where the images lie.
+    """Folders and files that data sets are read from: roots, labels and images.
 
     Args:
         data: the `data` section of a config.
-        datasets: TextDataset or CocoDataset; what is None is passed over.
+        datasets: TextDataset or CocoDataset; None is skipped.
     """
     splits = [split for split in (data.train, data.test) if split]
     roots = [data.root, *(split.root for split in splits)]
-    # A root that holds the whole working folder, '.' for one, is no folder of data alone.
+    # A root that contains the working folder, such as '.', does not hold data only.
     places = [Path(root) for root in roots if not Path.cwd().is_relative_to(Path(root).resolve())]
     for split in splits:  # annotations and images, which need not lie in the root
         named = [split.root / value for value in split.options.values() if isinstance(value, str)]
         places += [place for place in named if place.exists() and not Path.cwd().is_relative_to(place.resolve())]
     for dataset in datasets:
         if dataset is not None:
-            with suppress(InputError):  # SynthText has no labels of their own place
+            with suppress(InputError):  # SynthText has no separate place for labels
                 places.append(getattr(dataset, "parser", dataset).ground_truth)
             places += dict.fromkeys(_folders(dataset))
     return places
@@ -45,7 +45,7 @@ def _folders(dataset: Any) -> Iterator[Path]:
 
 @contextmanager
 def kept(path: str | Path) -> Iterator[None]:
-    """Adds to an error of the scoring where the detections are, which took hours."""
+    """Adds the path of the detections, which took hours, to an error of the scoring."""
     try:
         yield
     except InputError as error:

@@ -8,7 +8,7 @@ import torch
 
 from errors import InputError
 
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # of --precision: the training library's names
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # -> names of the training library
 DTYPES = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
 
 
@@ -18,7 +18,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
 
 
 def resolve_device(name: str) -> torch.device:
-    """'auto', 'cpu' or 'cuda' to a device; InputError when there is no CUDA device to be had."""
+    """'auto', 'cpu' or 'cuda' to a device; InputError if no CUDA device is available."""
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch sees no CUDA device here; use --device cpu, or mend the driver")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
@@ -33,6 +33,6 @@ def fastest_precision() -> str:
 
 
 def check_precision(precision: str, device: torch.device, option: str = "--precision") -> None:
-    """InputError for float16 on a CPU, which has no mixed precision of that kind worth the name."""
+    """InputError for float16 on a CPU, which has no useful mixed precision of that kind."""
     if precision == "16" and device.type == "cpu":
         raise InputError(f"{option} 16: float16 needs a GPU; use {option} bf16 on a CPU")

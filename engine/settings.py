@@ -17,22 +17,22 @@ _MOST = 10**9
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a network is trained.
+    """Settings of training, the `train_cfg` section.
 
     Attributes:
-        epoch: passes over the training set.
-        parts: cuts a pass over a very large set into that many parts. All that happens every epoch (checkpoints,
-            measurements, the epoch in messages) then happens every part, so that a crash costs a part and no more.
+        epoch: number of passes over the training set.
+        parts: number of parts into which a pass over a very large set is cut. Everything done every epoch (checkpoints,
+            measurements, the epoch in messages) is then done every part, so that a crash loses one part at most.
         lr: initial learning rate.
         schedule: 'polylr' (power 0.9, per iteration, over the whole run), or the epochs at which lr is divided by 10.
-        warmup: iterations over which lr grows linearly from a thousandth of it.
+        warmup: iterations in which lr grows linearly from a thousandth of its value.
         clip_grad: largest L2 norm of all gradients together; None for no limit.
         optimizer: 'Adam' or 'SGD' (momentum, weight_decay).
-        pretrain: a checkpoint to start from; weights that do not match are left out and listed.
+        pretrain: path of a checkpoint to start from; weights that do not match are left out and listed.
         val_interval: epochs between measurements on the test split; 0 for none before the end.
         save_interval: epochs between checkpoints that are kept; the last and the best are always kept.
         grad_accumulation: batches whose gradients are averaged before a step.
-        seed: of initial weights, order of samples, augmentation.
+        seed: random seed of initial weights, order of samples and augmentation.
     """
 
     epoch: int = 600
@@ -82,12 +82,12 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class TestSettings:
-    """How maps become polygons, and how these are scored.
+    """Settings of post-processing to polygons and of their scoring, the `test_cfg` section of text detectors.
 
     Attributes:
         protocol, variant: the evaluation protocol and its variant; see `python -m eval --help`.
-        min_score: least mean text probability of an instance, 0 to 1.
-        min_area: least area of an instance in pixels of the network input.
+        min_score: lowest mean text probability of an instance, 0 to 1.
+        min_area: smallest area of an instance in pixels of the network input.
         bbox_type: 'poly' (outer contour) or 'rect' (minimum-area rectangle).
         result_path: folder for the result files of test.py.
     """
@@ -99,7 +99,7 @@ class TestSettings:
     bbox_type: str = "poly"
     result_path: str = "outputs/submit"
 
-    __test__ = False  # not a test case, whatever pytest makes of the name
+    __test__ = False  # not a test case, despite the name
 
     def __post_init__(self) -> None:
         one_of("test_cfg.protocol", self.protocol, PROTOCOLS)
@@ -121,7 +121,7 @@ class DataSettings:
         train: the training split.
         test: the test split; None for an experiment that only trains.
         batch_size: training images in a step, of all processes together; None for one that only tests.
-        num_workers: processes that read images; None for one for each core, 8 at most.
+        num_workers: number of processes that read images; None for one per core, 8 at most.
     """
 
     root: str
@@ -136,9 +136,9 @@ class TeacherSettings:
     """An entry of `distiller.teachers`.
 
     Attributes:
-        config, checkpoint: files of the teacher.
+        config, checkpoint: paths of the teacher's files.
         cfg_options: 'key.path=value' entries on top of its config.
-        centers: file of its class centres, for the distillers that are given them.
+        centers: path of its class centres, for distillers that use them.
     """
 
     config: str

@@ -1,4 +1,4 @@
-"""Pictures of detections, for people."""
+"""Pictures of detections and training targets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from files import IMAGE_SUFFIXES, write_aside
 from post_processing import Detection
 
 GROUND_TRUTH, IGNORED, DETECTED = (0, 200, 0), (160, 160, 160), (230, 40, 40)  # RGB
-SHOWN = 0.3  # least score of a box that is drawn
+SHOWN = 0.3  # lowest score of a box that is drawn
 _JPEG_START = b"\xff\xd8"
 _MARK = b"\xff\xfe\x00\x12KKDnet's picture"  # a comment segment: its length, then its text
 LARGEST_KERNEL, SMALLEST_KERNEL = (255, 220, 0), (230, 40, 40)
@@ -55,7 +55,7 @@ def draw_targets(image: np.ndarray, targets: Targets, thickness: int = 1) -> np.
 
     Ignored regions are half grey with a grey outline. Over them come the outlines of every instance (green) and
     of the kernel maps (yellow to red, as `kernel_colours`), without the kernels of ignored regions, which no
-    text loss sees: kernels that run together share one outline.
+    text loss uses; kernels that touch share one outline.
     """
     picture = image.copy()
     ignored = targets.training_mask == 0
@@ -83,9 +83,9 @@ def draw_objects(
 
     Args:
         boxes: (n, 4) ground truth, green.
-        found: as ObjectTask.predict returns for an image, or nothing; red, with class, score and outline of the
-            mask. What scores below SHOWN is left out.
-        classes: names by label.
+        found: result of an image, see Predictor.__call__, or empty; red, with class, score and outline of the
+            mask. Detections with scores below SHOWN are left out.
+        classes: class names by label.
     """
     picture = image.copy()
     thickness = max(1, round(min(picture.shape[:2]) / 320))
@@ -108,7 +108,7 @@ def _corners(box: np.ndarray) -> np.ndarray:
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes an RGB picture (H, W, 3) uint8 in the format of the file's extension, aside first."""
+    """Writes an RGB picture (H, W, 3) uint8 in the format of the file's extension, through a temporary file."""
     try:
         data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     except cv2.error as error:
@@ -121,7 +121,7 @@ def save_picture(path: Path, picture: np.ndarray) -> None:
 
 
 def check_pictures(field: str, folder: Path) -> None:
-    """Checks that a folder for pictures holds no others, such as the photographs that a data set was made of.
+    """Checks that a folder for pictures holds no other images, such as the photographs of a data set.
 
     Raises:
         InputError: names the first image in it, or below it, that `save_picture` has not written.

@@ -15,13 +15,13 @@ from files import composed
 
 
 class Protocol(NamedTuple):
-    """What scoring a benchmark takes.
+    """Scorer and file formats of a benchmark.
 
     Attributes:
-        scorer: takes the variant; has update(image_id, ground truth, predictions, ignored) and summary().
-        ground_truth: its ground truth files.
-        results: its result files.
-        bbox_types: the shapes of detections that these can hold, the usual one first: 'poly' (outer contour) or
+        scorer: class that takes the variant; has update(image_id, ground truth, predictions, ignored) and summary().
+        ground_truth: format of its ground truth files.
+        results: format of its result files.
+        bbox_types: shapes of detections that result files can hold, the usual one first: 'poly' (outer contour) or
             'rect' (minimum-area rectangle).
     """
 
@@ -32,7 +32,7 @@ class Protocol(NamedTuple):
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The first is the benchmark's official rule and the default."""
+        """Names of the variants; the first is the benchmark's official rule and the default."""
         return self.scorer.variants
 
     def read_ground_truth(self, path: str | Path) -> dict[str, GroundTruth]:
@@ -94,7 +94,7 @@ def evaluate(
         gt_path: folder or zip of ground truth files.
         pred_path: folder or zip of result files.
         variant: a rule the protocol knows; None takes the official one.
-        only: the images to score, where that is not all that have ground truth.
+        only: ids of the images to score; None for all that have ground truth.
 
     Returns:
         At least ``protocol``, ``variant``, ``precision``, ``recall``, ``hmean`` (0 to 1) and ``per_image``. Where a

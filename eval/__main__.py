@@ -17,7 +17,7 @@ from files import check_output
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; a mistake in its form ends the program with code 2 and a usage line."""
+    """Parses the command line; a syntax error ends the program with code 2 and a usage line."""
     parser = Parser(prog="python -m eval", description="Score a text detector's results.")
     parser.add_argument("protocol", help=f"one of: {', '.join(PROTOCOLS)}")
     parser.add_argument("--gt", required=True, metavar="PATH", help="ground truth, a folder or a .zip")
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, or 2 for a mistake in what was given."""
+    """Run the command line; returns the exit code: 0, or 2 for an error in the input."""
     options = parse_arguments(arguments)
     return exit_code(lambda: run(options), options.debug)
 

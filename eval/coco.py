@@ -25,7 +25,7 @@ from eval.files import written_aside
 from files import open_regular
 
 VARIANTS = ("bbox", "segm")
-MAX_RESULTS = 10_000  # of an image
+MAX_RESULTS = 10_000  # for each image
 
 _AREAS = ("all", "small", "medium", "large")  # small: under 32² px, large: over 96² px
 
@@ -33,18 +33,18 @@ _AREAS = ("all", "small", "medium", "large")  # small: under 32² px, large: ove
 def evaluate(
     gt_path: str | Path, results_path: str | Path, variant: str = "bbox", only: Collection[int] | None = None
 ) -> dict[str, Any]:
-    """Scores a file of results against an instances file.
+    """Scores a result file against an instances file.
 
     Args:
         gt_path: COCO instances file, such as `annotations/instances_val2017.json`.
-        results_path: what `write_results` writes: a list of `{"image_id", "category_id", "bbox", "score"}` with
+        results_path: file of `write_results`: a list of `{"image_id", "category_id", "bbox", "score"}` with
             x, y, width and height, or, for masks, `segmentation`, a run-length encoding.
-        variant: 'bbox' or 'segm', what the overlap is measured of.
-        only: ids of the images to score, where that is not all.
+        variant: overlap of boxes ('bbox') or of masks ('segm').
+        only: ids of the images to score; None for all.
 
     Returns:
         `protocol`, `variant`; `ap`, `ap50`, `ap75`, `ap_small`, `ap_medium`, `ap_large`, 0 to 1, or None where
-        there is no ground truth; `per_class`, the ap by class name; `images`, how many were scored.
+        there is no ground truth; `per_class`, the ap by class name; `images`, the number of images scored.
 
     Raises:
         InputError: a file that cannot be read, ids in the results or in `only` that the ground truth lacks, or a
@@ -76,13 +76,13 @@ def evaluate(
 def write_results(
     path: str | Path, detections: Iterable[tuple[int, Mapping[str, Any]]], category_ids: Sequence[int]
 ) -> None:
-    """Writes detections as `evaluate` and other COCO tools read them, one a line.
+    """Writes detections in the COCO result format, one a line.
 
     Args:
         path: the file; an earlier one is replaced once all is written.
-        detections: image id and what was found there: `boxes` (n, 4) x1, y1, x2, y2 in pixels of the original
+        detections: image id and its detections: `boxes` (n, 4) x1, y1, x2, y2 in pixels of the original
             image, `labels` (n,) 1..C, `scores` (n,) and, where there are masks, `segmentations`, n encodings as
-            `encode_masks` makes them. They are taken one by one, so that a generator need not keep them.
+            `encode_masks` makes them. They are read one by one, so a generator may be given.
         category_ids: C ids of the ground truth: label l is `category_ids[l - 1]`.
 
     Raises:
@@ -98,14 +98,14 @@ def write_results(
 
 
 def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
-    """(n, H, W) masks of the original image's size -> n run-length encodings for `write_results`."""
+    """Encodes masks (n, H, W) of the original image's size as n run-length encodings for `write_results`."""
     columns = np.asfortranarray(np.moveaxis(np.asarray(masks) != 0, 0, -1), np.uint8)
     encoded = mask_codec.encode(columns) if columns.shape[-1] else []
     return [{"size": list(e["size"]), "counts": e["counts"].decode("ascii")} for e in encoded]
 
 
 def decode_mask(encoding: Mapping[str, Any]) -> np.ndarray:
-    """A run-length encoding that `encode_masks` made -> (H, W) uint8, 1 inside the mask."""
+    """Decodes a run-length encoding of `encode_masks` to (H, W) uint8, 1 inside the mask."""
     return mask_codec.decode(dict(encoding))
 
 
@@ -121,7 +121,7 @@ def _entries(image_id: int, found: Mapping[str, Any], category_ids: Sequence[int
 
 
 def _ground_truth(annotations: CocoAnnotations) -> dict[str, Any]:
-    """As the evaluator takes it. Annotations are numbered anew: it drops one that repeats an id, and the id 0."""
+    """Ground truth for the evaluator, with new annotation ids: it drops one that repeats an id, and the id 0."""
     columns = zip(
         annotations.image_ids[annotations.image_index].tolist(),
         annotations.labels.tolist(),
@@ -183,7 +183,7 @@ def _read_results(path: Path, annotations: CocoAnnotations, variant: str) -> lis
 def _flaw(
     entry: Any, variant: str, sizes: Mapping[int, list[int]], categories: Collection[int], truth: Path
 ) -> str | None:
-    """What is wrong with a result; None if nothing is."""
+    """Description of the error in a result; None if it is valid."""
     if not isinstance(entry, dict):
         return "is no object with fields"
     image_id, category_id = entry.get("image_id"), entry.get("category_id")
@@ -222,6 +222,6 @@ def _scored_images(annotations: CocoAnnotations, only: Collection[int] | None) -
 
 
 def _mean(precision: np.ndarray) -> float | None:
-    """Mean over what has ground truth; None if nothing has."""
+    """Mean over entries with ground truth (not -1); None if there are none."""
     known = precision[precision > -1]
     return float(known.mean()) if known.size else None

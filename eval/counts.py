@@ -5,18 +5,18 @@ from dataclasses import asdict, astuple, dataclass
 
 
 def ratio(part: float, whole: float) -> float:
-    """part / whole, and 0 where there is nothing to divide by."""
+    """part / whole, or 0 if the whole is 0."""
     return part / whole if whole else 0.0
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What was found in one image or in several.
+    """Counts of ground truths, predictions and matches in one image or in several.
 
     Attributes:
         ground_truth: texts to find.
         predictions: detections that are judged.
-        true_positives: what was found, each worth 1 to precision and to recall.
+        true_positives: matches, each of which adds 1 to the numerators of precision and recall.
     """
 
     ground_truth: int = 0
@@ -35,7 +35,7 @@ class Counts:
         return type(self)(*map(operator.add, astuple(self), astuple(other)))
 
     def as_dict(self) -> dict[str, float]:
-        """The scores and the counts. A ratio of nothing is 0, even with nothing to find."""
+        """The scores and the counts. A ratio with denominator 0 is 0, even without ground truth."""
         precision, recall = self.precision, self.recall
         hmean = ratio(2 * precision * recall, precision + recall)
         return {"precision": precision, "recall": recall, "hmean": hmean, **asdict(self)}

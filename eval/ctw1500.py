@@ -10,16 +10,16 @@ from eval.scorer import Scorer
 
 MIN_IOU = 0.5
 
-# No flag to ignore text: labels of the absolute form have one, and score as the published ones, which have none.
+# Nothing is ignored: labels of the absolute form have a flag, which the published labels lack, so it is not used.
 GROUND_TRUTH = GroundTruthFormat("CTW1500", {".txt": ctw1500.parse}, ignored=lambda instance: False)
 RESULTS = ResultFormat("CTW1500", order="yx")
 
 
 def match_one_to_one(iou: np.ndarray) -> int:
-    """True positives of a (ground truth, prediction) IoU matrix, as PASCAL VOC counts them.
+    """Counts true positives of a (ground truth, prediction) IoU matrix by the rule of PASCAL VOC.
 
     A prediction, in file order, is true when its IoU with the ground truth that it overlaps best is above one
-    half and no earlier one took that ground truth.
+    half and no earlier prediction took that ground truth.
     """
     if not iou.size:
         return 0
@@ -31,7 +31,7 @@ def match_one_to_one(iou: np.ndarray) -> int:
 
 
 def match_covering(iou: np.ndarray) -> int:
-    """True positives of a (ground truth, prediction) IoU matrix, as the published PAN and KKDnet count them.
+    """Counts true positives of a (ground truth, prediction) IoU matrix by the rule of the published PAN and KKDnet.
 
     A prediction, in file order, covers every still uncovered ground truth at one half or above and is true
     when it covers any.
@@ -46,8 +46,8 @@ def match_covering(iou: np.ndarray) -> int:
 
 
 class CTW1500(Scorer):
-    """``official``: one-to-one, IoU above 0.5, every image counts. ``kkdnet``: what the published PAN and KKDnet
-    report: IoU of 0.5 or more, a prediction may cover several ground truths, and an image without a result file
+    """``official``: one-to-one, IoU above 0.5, every image counts. ``kkdnet``: the rule of the published PAN and
+    KKDnet: IoU of 0.5 or more, a prediction may cover several ground truths, and an image without a result file
     is left out. Nothing is ignored.
     """
 

@@ -1,4 +1,4 @@
-"""Files out of a folder or a zip, and files written aside before they take their final name."""
+"""Reading of files from a folder or a zip, and atomic writing through temporary files."""
 
 import contextlib
 import json
@@ -14,13 +14,13 @@ from typing import Any, BinaryIO, NamedTuple
 from errors import InputError
 from files import MAX_LABEL_BYTES, composed, is_hidden, open_regular, read_bytes, write_aside
 
-_MAX_DIRECTORY = 16 << 20  # bytes of a zip's list of its files: 100,000 names or more
-_UNPACKED, _RATIO = 64 << 20, 20  # bytes that a zip may unpack to, and how many more for each of its own
-_ZIP_END = struct.Struct("<4s8xI6x")  # its last record: mark and size of the list
+_MAX_DIRECTORY = 16 << 20  # bytes of a zip's directory: 100,000 names or more
+_UNPACKED, _RATIO = 64 << 20, 20  # bytes that a zip may unpack to, and further bytes for each packed byte
+_ZIP_END = struct.Struct("<4s8xI6x")  # end-of-directory record: signature and size of the directory
 
 
 class FileNames(NamedTuple):
-    """How files are named after images: one of the prefixes, the image's name, one of the suffixes (in any case)."""
+    """Pattern of file names: one of the prefixes, the image's name, one of the suffixes (in any case)."""
 
     prefixes: tuple[str, ...]
     suffixes: tuple[str, ...]
@@ -29,27 +29,27 @@ class FileNames(NamedTuple):
         return " or ".join(f"{prefix}*{suffix}" for prefix in self.prefixes for suffix in self.suffixes)
 
     def image_id(self, name: str) -> str:
-        """The image's name, with composed accents, in a file name; empty if the file is not named so."""
+        """The image's name, with composed accents, in a file name; empty if the file does not match the pattern."""
         prefix = next((prefix for prefix in self.prefixes if name.startswith(prefix)), None)
         suffix = next((suffix for suffix in self.suffixes if name.lower().endswith(suffix)), None)
         return composed(name[len(prefix) : -len(suffix)]) if suffix and prefix is not None else ""
 
 
 def read_files(path: str | Path, what: str, names: FileNames) -> dict[str, tuple[str, bytes]]:
-    """One file an image, out of a folder (not below it) or a zip (at any depth).
+    """Reads one file per image from a folder (without subfolders) or a zip (at any depth).
 
-    A folder may hold files of other suffixes, a zip may not. Hidden files are passed over.
+    A folder may hold files of other suffixes, a zip may not. Hidden files are skipped.
 
     Args:
         path: folder or zip.
-        what: what it should hold, for messages, e.g. "CTW1500 ground truth".
-        names: how the files are named.
+        what: description of the expected content, for messages, e.g. "CTW1500 ground truth".
+        names: pattern of the file names.
 
     Returns:
-        image id -> (where it was read, its content), sorted by image id.
+        image id -> (path for messages, content), sorted by image id.
 
     Raises:
-        InputError: nothing there, a file that is not named so, two files of one image, a file that cannot be
+        InputError: no files, a file name that does not match, two files of one image, a file that cannot be
             read, a zip that is damaged, encrypted, out of proportion or has entries that lead outside it.
     """
     path = Path(path)
@@ -88,7 +88,7 @@ def _zip_entries(path: Path, what: str) -> Iterator[tuple[str, str, bytes]]:
             _check_directory(file, path)
             with zipfile.ZipFile(file) as archive:
                 for entry in archive.infolist():
-                    inside = PureWindowsPath(entry.filename)  # knows both kinds of slashes, and drives
+                    inside = PureWindowsPath(entry.filename)  # handles both kinds of slashes, and drives
                     if inside.anchor or ".." in inside.parts:
                         raise InputError(f"{path}: entry {entry.filename!r} leads outside the folder: pack it anew")
                     if not entry.is_dir() and not _is_hidden(inside):
@@ -99,13 +99,13 @@ def _zip_entries(path: Path, what: str) -> Iterator[tuple[str, str, bytes]]:
                         yield inside.name, f"{path}/{inside.as_posix()}", raw
     except InputError:
         raise
-    except Exception as error:  # a damaged or encrypted file makes the reader raise nearly anything
+    except Exception as error:  # the reader raises many types for a damaged or encrypted file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: cannot be read as a .zip of {what}: {reason}: pack it anew") from error
 
 
 def _check_directory(file: BinaryIO, path: Path) -> None:
-    """The reader takes the whole list of files into memory, however long it is."""
+    """Refuses a large directory, because the reader would load the whole of it into memory."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - (1 << 16) - _ZIP_END.size))
     end = file.read()
@@ -130,7 +130,7 @@ def _is_hidden(inside: PurePath) -> bool:
 
 
 def decode(raw: bytes, where: str) -> str:
-    """UTF-8 text, with or without byte-order mark.
+    """Decodes UTF-8 text, with or without byte-order mark.
 
     Raises:
         InputError: it is not UTF-8.
@@ -142,7 +142,7 @@ def decode(raw: bytes, where: str) -> str:
 
 
 def check_folder(folder: Path) -> None:
-    """InputError if `write_folder` would refuse to replace what is there."""
+    """InputError if `write_folder` would refuse to replace the folder."""
     if folder.exists():
         if not folder.is_dir():
             raise InputError(f"{folder}: is a file: name a folder for the results")
@@ -150,7 +150,7 @@ def check_folder(folder: Path) -> None:
 
 
 def check_zip(path: Path) -> None:
-    """InputError if `write_zip` would refuse to replace what is there."""
+    """InputError if `write_zip` would refuse to replace the file."""
     if path.exists():
         if not zipfile.is_zipfile(path):
             raise InputError(f"{path}: is no .zip of results: name another place for the results")
@@ -164,7 +164,7 @@ def write_folder(folder: str | Path, texts: Mapping[str, str]) -> None:
     Hidden files in it, which file managers and notebooks leave, stay.
 
     Args:
-        folder: where the files go; missing parents are made.
+        folder: folder of the files; missing parents are made.
         texts: file name -> text.
 
     Raises:
@@ -172,7 +172,7 @@ def write_folder(folder: str | Path, texts: Mapping[str, str]) -> None:
     """
     folder = Path(folder)
     check_folder(folder)
-    target = folder.resolve()  # a link keeps pointing at the folder
+    target = folder.resolve()  # a symbolic link to the folder is kept
     aside = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:8]}")
     old = target.with_name(f".{target.name}.old-{uuid.uuid4().hex[:8]}")
     try:
@@ -221,7 +221,7 @@ def write_zip(path: str | Path, texts: Mapping[str, str]) -> None:
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file aside, then rename it.
+    """Write a JSON file through a temporary file.
 
     Raises:
         InputError: the place cannot be written.
@@ -232,7 +232,7 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """`files.write_aside`, whose failure is a mistake of the user's.
+    """`files.write_aside`, whose failure is an error of the user.
 
     Raises:
         InputError: the place cannot be written.

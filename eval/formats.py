@@ -1,4 +1,4 @@
-"""The benchmarks' files: ground truth in, results in and out."""
+"""File formats of the benchmarks: ground truth is read, results are read and written."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ class GroundTruth(NamedTuple):
 
     Attributes:
         polygons: n arrays (points, 2), x and y in pixels, in file order.
-        ignored: (n,) bool, those that the protocol treats apart.
+        ignored: (n,) bool, True for those that the protocol treats apart.
     """
 
     polygons: list[np.ndarray]
@@ -34,10 +34,10 @@ class GroundTruthFormat:
     """Ground truth files of a benchmark, one an image.
 
     Attributes:
-        benchmark: its name, for messages.
+        benchmark: name of the benchmark, for messages.
         parsers: suffix -> parser of `annotations`; it takes bytes for ``.mat``, else text.
-        ignored: which instances the protocol treats apart.
-        prefixes: what stands before the image's name in a file name, one of these.
+        ignored: function that returns True for an instance that the protocol treats apart.
+        prefixes: possible prefixes of the image's name in a file name.
     """
 
     benchmark: str
@@ -49,8 +49,8 @@ class GroundTruthFormat:
         """Image id -> ground truth, sorted by name, from a folder or a zip.
 
         Raises:
-            InputError: nothing to read, a file that cannot be read, or coordinates that cannot be meant: fractions of
-                an image, or, of most instances, corners out of order.
+            InputError: nothing to read, a file that cannot be read, or implausible coordinates: fractions of the
+                image size, or, in most instances, corners out of order.
         """
         files = read_files(path, f"{self.benchmark} ground truth", FileNames(self.prefixes, tuple(self.parsers)))
         instances = {image_id: self._instances(raw, where) for image_id, (where, raw) in files.items()}
@@ -81,11 +81,11 @@ class ResultFormat:
     """Result files of a benchmark: one ``.txt`` an image, a line of coordinates an instance.
 
     Attributes:
-        benchmark: its name, for messages.
-        prefix: what stands before the image's name in a file name.
-        order: of the coordinates of a point.
+        benchmark: name of the benchmark, for messages.
+        prefix: prefix of the image's name in a file name.
+        order: order of the coordinates of a point.
         separator: between numbers when written; a comma, with or without spaces, when read.
-        points: how many an instance has; None for any number.
+        points: number of points of an instance; None for any.
     """
 
     benchmark: str
@@ -137,8 +137,8 @@ class ResultFormat:
             results: image id -> (points, 2) polygons, x and y in pixels.
 
         Raises:
-            InputError: the place cannot be taken.
-            ValueError: an image id that is no file name, or a polygon that is not finite or has another shape.
+            InputError: the place cannot be written.
+            ValueError: an image id that is not a valid file name, or a polygon that is not finite or has another shape.
         """
         texts = {}
         for image_id, polygons in results.items():

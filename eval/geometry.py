@@ -1,4 +1,4 @@
-"""Polygon areas for scoring: vectorised, and defined for every list of points a detector may write."""
+"""Polygon areas for scoring: vectorised, and defined for every list of points that a detector may write."""
 
 import logging
 from collections.abc import Sequence
@@ -12,23 +12,23 @@ from errors import InputError
 logger = logging.getLogger(__name__)
 
 EMPTY = shapely.Polygon()
-ROUNDING = 1e-9  # pixels, or square pixels, below which coordinates and areas say nothing
-FARTHEST = 1e9  # pixels; squares of larger numbers lose what the areas are about
-MAX_CROSSINGS = 10_000  # of the contours of an image with themselves: about a second
-MAX_PAIRS = 10_000_000  # of a ground truth and a prediction of an image, which each take a few bytes
-MAX_OVERLAPS = 2_000_000  # corners of those of them that overlap: a few seconds
+ROUNDING = 1e-9  # pixels, or square pixels: smaller differences of coordinates and areas are rounding errors
+FARTHEST = 1e9  # pixels; squares of larger numbers lose the precision that areas need
+MAX_CROSSINGS = 10_000  # self-intersections of the contours of an image: about a second
+MAX_PAIRS = 10_000_000  # pairs of a ground truth and a prediction of an image, a few bytes each
+MAX_OVERLAPS = 2_000_000  # corners of the pairs that overlap: a few seconds
 
-_CONTOUR = 5  # crossings that are as much work as what any contour takes that is not simple
+_CONTOUR = 5  # cost of any contour that is not simple, in crossings
 _BLOCK = 256
 
 
 def make_shapes(polygons: Sequence[np.ndarray]) -> np.ndarray:
-    """The regions enclosed by n polygons, as an (n,) array of valid shapely geometries.
+    """Regions enclosed by n polygons, as an (n,) array of valid shapely geometries.
 
     A contour that crosses, touches or repeats itself encloses its points by the even-odd rule. One that
     encloses nothing (fewer than three distinct points, points on a line, coordinates that are NaN or beyond
     1e9) becomes an empty geometry of area 0: it keeps its place, so that it counts as a false detection. So do,
-    with a warning, those that come after MAX_CROSSINGS: no detector writes them, and they would take hours.
+    with a warning, those after MAX_CROSSINGS: no detector writes them, and they would take hours.
 
     Args:
         polygons: (points, 2) arrays of x and y in pixels; repeating the first point at the end is optional.
@@ -63,7 +63,7 @@ def make_shapes(polygons: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _crossings(ring: np.ndarray, enough: int) -> int:
-    """How often the edges of a (points, 2) ring meet, beyond neighbours at their corner; at least `enough` if more."""
+    """Number of self-intersections of a (points, 2) ring, shared corners excluded; at least `enough` if more."""
     edges = shapely.linestrings(np.stack([ring, np.roll(ring, -1, axis=0)], axis=1))
     tree, found = shapely.STRtree(edges), 0
     for start in range(0, len(edges), _BLOCK):
@@ -75,9 +75,9 @@ def _crossings(ring: np.ndarray, enough: int) -> int:
 
 
 def _even_odd(ring: np.ndarray) -> shapely.Geometry:
-    """What a (points, 2) ring encloses by the even-odd rule.
+    """Region that a (points, 2) ring encloses by the even-odd rule.
 
-    ``shapely.make_valid`` is not it: it merges a stretch of contour that is walked twice into one.
+    ``shapely.make_valid`` does not apply it: it merges a part of a contour that is traversed twice into one.
     """
     outline = shapely.linestrings(np.concatenate([ring, ring[:1]]))
     faces = np.array(shapely.polygonize([shapely.unary_union(outline)]).geoms, dtype=object)
@@ -94,7 +94,7 @@ def _even_odd(ring: np.ndarray) -> shapely.Geometry:
 def _inner_points(faces: np.ndarray, outline: shapely.Geometry) -> np.ndarray:
     """(n, 2) points inside n faces, away from the outline.
 
-    A stretch walked to and fro may run through a face, and a point upon it would be on either side at random.
+    A part traversed in both directions may cross a face, and a point on it would be on either side at random.
     Of three points found in three directions the one farthest from the outline is taken.
     """
     candidates = []
@@ -108,12 +108,12 @@ def _inner_points(faces: np.ndarray, outline: shapely.Geometry) -> np.ndarray:
 
 
 def intersection_areas(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(len(a), len(b)) areas of overlap, in square pixels, of two arrays from ``make_shapes``.
+    """Areas of overlap (len(a), len(b)), in square pixels, of two arrays from ``make_shapes``.
 
-    Less than 1e-9 is what rounding leaves of shapes that only touch: 0.
+    Areas below 1e-9 are rounding errors of shapes that only touch, and become 0.
 
     Raises:
-        InputError: so many shapes that it would take minutes or gigabytes.
+        InputError: too many shapes: they would take minutes or gigabytes.
     """
     if len(a) * len(b) > MAX_PAIRS:
         raise InputError(f"{len(b):,} shapes are too many to compare with {len(a):,}; keep the best")
@@ -128,10 +128,10 @@ def intersection_areas(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n,) what n pairs of shapes share.
+    """Intersections (n,) of n pairs of shapes.
 
     GEOS now and then returns all of one shape for two that lie side by side, if edges from a common corner differ
-    in direction by rounding alone. What it says is shared must lie in both; where it does not, coordinates are
+    in direction by rounding alone. An intersection must lie in both shapes; where it does not, coordinates are
     snapped to a grid, which is safe and slow.
     """
     shared = shapely.intersection(a, b)
@@ -143,9 +143,9 @@ def _intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 class Areas(NamedTuple):
-    """What n ground truths and m predictions of an image enclose and share, in square pixels.
+    """Areas of n ground truths and m predictions of an image and of their overlaps, in square pixels.
 
-    All that protocols ask follows from it. A shape that encloses nothing overlaps nothing: its ratios are 0.
+    All quantities of the protocols follow from them. A shape that encloses nothing overlaps nothing: its ratios are 0.
     """
 
     ground_truth: np.ndarray  # (n,)
@@ -154,27 +154,27 @@ class Areas(NamedTuple):
 
     @classmethod
     def of(cls, ground_truth: Sequence[np.ndarray], predictions: Sequence[np.ndarray]) -> "Areas":
-        """Of (points, 2) polygons; see ``make_shapes``."""
+        """Computes the areas of (points, 2) polygons; see ``make_shapes``."""
         a, b = make_shapes(ground_truth), make_shapes(predictions)
         return cls(shapely.area(a), shapely.area(b), intersection_areas(a, b))
 
     @property
     def iou(self) -> np.ndarray:
-        """(n, m) intersection over union."""
+        """Intersection over union (n, m)."""
         return _ratios(self.shared, self.ground_truth[:, None] + self.predictions - self.shared)
 
     @property
     def covered(self) -> np.ndarray:
-        """(n, m) shares of the ground truths that the predictions cover: DetEval's sigma."""
+        """Shares (n, m) of the ground truths that the predictions cover: DetEval's sigma."""
         return _ratios(self.shared, self.ground_truth[:, None])
 
     @property
     def inside(self) -> np.ndarray:
-        """(n, m) shares of the predictions that lie inside the ground truths: DetEval's tau."""
+        """Shares (n, m) of the predictions that lie inside the ground truths: DetEval's tau."""
         return _ratios(self.shared, self.predictions[None])
 
     def select(self, ground_truth: np.ndarray, predictions: np.ndarray) -> "Areas":
-        """Those of the masks (n,) and (m,) bool."""
+        """Selects ground truths and predictions by masks (n,) and (m,) bool."""
         shared = self.shared[np.ix_(ground_truth, predictions)]
         return Areas(self.ground_truth[ground_truth], self.predictions[predictions], shared)
 

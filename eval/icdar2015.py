@@ -19,7 +19,7 @@ RESULTS = ResultFormat("ICDAR2015", prefix="res_", points=4)
 
 
 class ICDAR2015(Scorer):
-    """``official``: one-to-one in file order, IoU above 0.5, ignored words and what lies in them left out."""
+    """``official``: one-to-one in file order, IoU above 0.5, ignored words and predictions inside them left out."""
 
     protocol = "icdar2015"
     variants = ("official",)

@@ -18,8 +18,8 @@ class MSRATD500(Scorer):
     """``official``: IoU of 0.5 or more; ``kkdnet``: of 0.45 or more.
 
     Each ground truth, a difficult one too, is found by the first prediction that overlaps it enough, whatever
-    else that prediction finds. Precision is what was found by the number of predictions, so that it can pass 1
-    where one prediction finds several ground truths. A difficult one that is not found is left out of recall.
+    else that prediction finds. Precision is found ground truths / predictions, so it can pass 1 where one
+    prediction finds several. A difficult one that is not found is left out of recall.
     """
 
     protocol = "msra_td500"

@@ -1,4 +1,4 @@
-"""What all protocols share: images go in one by one, scores pooled over them come out."""
+"""Base class of the protocols: takes images one by one, and pools the scores over them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -34,16 +34,16 @@ class Scorer(ABC):
 
     @abstractmethod
     def count(self, areas: Areas, ignored: np.ndarray) -> Counts:
-        """What was found in one image.
+        """Counts of one image.
 
         Args:
-            areas: of its n ground truths and m predictions, both in file order.
+            areas: areas of its n ground truths and m predictions, both in file order.
             ignored: (n,) bool, the ground truths that the protocol treats apart.
         """
 
     @property
     def counts_without_result(self) -> bool:
-        """Whether an image that has no result file counts, as one without predictions."""
+        """True if an image that has no result file counts, as one without predictions."""
         return True
 
     def update(
@@ -56,13 +56,13 @@ class Scorer(ABC):
         """Score one image.
 
         Args:
-            image_id: its name; each may come once.
+            image_id: name of the image; each may be given once.
             ground_truth: (points, 2) polygons, x and y in pixels. One that encloses no area can be found by
                 no prediction, and counts.
             predictions: the same, in file order, or None when the image has no result file. A polygon that
                 encloses no area is a false positive.
-            ignored: for each ground truth whether it is one of those that the protocol treats apart (text
-                that is not to be read; in MSRA-TD500 difficult text); None for none.
+            ignored: a flag for each ground truth, True if the protocol treats it apart (illegible text; in
+                MSRA-TD500 difficult text); None for none.
 
         Raises:
             ValueError: an image that was given before, or another number of flags than of ground truths.
@@ -85,7 +85,7 @@ class Scorer(ABC):
         self._images[image_id] = self.count(areas, flags)
 
     def summary(self) -> dict[str, Any]:
-        """Scores pooled over the images and, under ``per_image``, of each. A ratio of nothing is 0."""
+        """Scores pooled over the images and, under ``per_image``, of each. A ratio with denominator 0 is 0."""
         pooled = sum(self._images.values(), self.counts())
         return {
             "protocol": self.protocol,

@@ -12,12 +12,12 @@ from eval.matching import leave_out_ignored, match_in_file_order
 from eval.scorer import Scorer
 
 MIN_COVERED = 0.7  # share of a ground truth: sigma
-MIN_INSIDE = 0.6  # share of a prediction: tau; also what makes a ground truth part of one that spans several
+MIN_INSIDE = 0.6  # share of a prediction: tau; also of a ground truth inside a prediction that spans several
 PART_CREDIT = {"official": 0.8, "kkdnet": 1.0}  # k
 
 
 def is_ignored(instance: Instance) -> bool:
-    """Marked as not to be read, in one of two fields: in old releases they do not always agree."""
+    """True if one of two fields marks the instance as illegible: in old releases they do not always agree."""
     return "#" in (instance.orientation, instance.transcription)
 
 
@@ -32,11 +32,11 @@ RESULTS = ResultFormat("Total-Text", order="yx")
 
 @dataclass(frozen=True)
 class DetEvalCounts(Counts):
-    """``true_positives`` are matches one to one; what is split or merged earns credits besides.
+    """Counts of DetEval: ``true_positives`` are one-to-one matches; split and merged matches earn credits.
 
     Attributes:
         precision_credits: k for each prediction of a split or merged match.
-        recall_credits: k for each ground truth of one.
+        recall_credits: k for each ground truth of a split or merged match.
     """
 
     precision_credits: float = 0.0
@@ -52,11 +52,11 @@ class DetEvalCounts(Counts):
 
 
 def deteval(areas: Areas, k: float) -> DetEvalCounts:
-    """Three passes over one image, each over what the ones before left unmatched.
+    """Matches one image in three passes, each over the shapes that the earlier ones left unmatched.
 
     One to one: a ground truth with exactly one sigma above 0.7 and exactly one tau above 0.6. As in the
-    benchmark's own script the row alone decides: it is matched with the prediction of that sigma, which other
-    rows may be matched with too. Then one ground truth split into several predictions. Then several ground
+    benchmark's own script only the row is tested: the prediction of that sigma may be matched with other
+    rows too. Then one ground truth split into several predictions. Then several ground
     truths merged into one prediction.
     """
     sigma, tau = areas.covered, areas.inside
@@ -82,7 +82,7 @@ def match_parts(
     min_covered: float,
     min_inside_alone: float,
 ) -> tuple[int, int, int]:
-    """Matches of one whole with several parts, the wholes in file order.
+    """Counts matches of one whole with several parts, the wholes in file order.
 
     A whole that two or more parts touch, matched ones included, is matched with the unmatched parts of which
     0.6 or more lies inside it, if together they cover enough of it.
@@ -92,8 +92,8 @@ def match_parts(
         inside: (whole, part) share of the part that lies inside the whole.
         wholes: (whole,) bool, those still unmatched; updated.
         parts: (part,) bool, the same.
-        min_covered: enough of a whole.
-        min_inside_alone: how much of a part must lie inside when there is just one; it counts one to one.
+        min_covered: least share of a whole that its parts must cover together.
+        min_inside_alone: least share of a part inside the whole if it is the only one; it counts one to one.
 
     Returns:
         (matches with one part, matches with several, parts of the latter).
@@ -116,7 +116,7 @@ def match_parts(
 class TotalText(Scorer):
     """``official``: DetEval, split and merged matches count 0.8. ``kkdnet``: DetEval as the published KKDnet
     configures it, they count 1. ``iou``: one-to-one in file order, IoU above 0.5. All leave out ignored words and
-    what lies in them.
+    predictions inside them.
     """
 
     protocol = "total_text"

@@ -41,7 +41,7 @@ TINY = 16  # pixels: one pixel of the network's output, at stride 4
 
 @dataclass(frozen=True)
 class Sizes:
-    """What one sample shows of its instances, in pixels of the network input.
+    """Instances of one sample, in pixels of the network input.
 
     Attributes:
         heights: (n,) diameter of the largest circle inside an instance: the height of a line of text.

@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def numbers(chosen: str, teachers: int) -> Iterable[int]:
-    """Which teachers, from 1, `--teacher` asks for."""
+    """Numbers, from 1, of the teachers that `--teacher` selects."""
     if chosen == "all":
         return range(1, teachers + 1)
     if chosen not in map(str, range(1, teachers + 1)):

@@ -44,7 +44,7 @@ class _TooLong(BaseException):
 
 @dataclass
 class Tally:
-    """What became of the inputs of one kind.
+    """Outcomes of the inputs of one kind.
 
     Attributes:
         inputs, accepted: how many there were, and how many were read.

@@ -84,7 +84,7 @@ class Mistake:
 
 
 class Outcome(NamedTuple):
-    """What became of a mistake: 'killed', 'survived' or 'broken'; after how many seconds, and how."""
+    """Outcome of a mistake: 'killed', 'survived' or 'broken'; after how many seconds, and how."""
 
     verdict: str
     seconds: float
@@ -144,7 +144,7 @@ def _is_of(nodeid: str, test: str) -> bool:
 
 
 def _in_process(folder: Path, tests: Sequence[str], options: Sequence[str], build: bool) -> None:
-    """What a process does: pytest in a copy of the project, of which nothing was imported before."""
+    """Work of one process: pytest in a copy of the project, of which nothing was imported before."""
     os.setsid()  # whatever the tests start ends with them
     with open(folder.with_suffix(".log"), "wb") as log:
         for stream in (1, 2):
@@ -205,7 +205,7 @@ class _Run:
         self.process.join()
 
     def outcome(self) -> Outcome:
-        """How it ended, or that it has not."""
+        """Outcome so far."""
         seconds = self.seconds
         if self.process.is_alive():
             return Outcome("killed", seconds, "the tests do not end")

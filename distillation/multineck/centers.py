@@ -1,4 +1,4 @@
-"""Class centres of multi-neck distillation: where the ROI descriptors of a class lie for a teacher."""
+"""Class centres of multi-neck distillation: the centres of a teacher's ROI descriptors of each class."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 from distillation.multineck.stage_files import DescriptorSet, read_descriptors, write_descriptors
 
 KIND = "class centres"
-# A descriptor on its centre would weigh infinitely much. Descriptors have length 1; this is the weight of a distance of
-# 0.07 to the centre.
+# Bounds the weight of a descriptor on its centre, which would be infinite. Descriptors have length 1; this is the
+# weight at a distance of 0.07 from the centre.
 MAX_WEIGHT = 1e4
 
 
 class Centers(DescriptorSet):
-    """Centres of the classes, `descriptors` (M, 49) with `labels` (M,); a class has as many as it has labels there."""
+    """Class centres, `descriptors` (M, 49) with `labels` (M,); a class may have several."""
 
     def missing_classes(self) -> list[str]:
         """Names of the classes that have no centre."""
@@ -26,7 +26,7 @@ class Centers(DescriptorSet):
         return [name for label, name in enumerate(self.provenance.classes, 1) if label not in present]
 
     def table(self) -> Tensor:
-        """(C + 1, K, 49): the centres of each label (row 0, the background, has none), filled up with infinity."""
+        """Table (C + 1, K, 49) of the centres of each label, padded with infinity; row 0, the background, has none."""
         own = [self.descriptors[self.labels == label] for label in range(len(self.provenance.classes) + 1)]
         table = torch.full((len(own), max(1, *map(len, own)), self.descriptors.shape[1]), torch.inf)
         for row, centres in zip(table, own):
@@ -41,7 +41,7 @@ def save_centers(path: str | Path, centers: Centers) -> None:
 def load_centers(path: str | Path) -> Centers:
     """Reads what `save_centers` wrote; InputError if it is missing, damaged or something else.
 
-    Whether the centres belong to a run, `centers.provenance.match(...)` says.
+    `centers.provenance.match(...)` checks that the centres belong to a run.
     """
     content = read_descriptors(path, KIND)
     return Centers(content.descriptors, content.labels, content.provenance)
@@ -52,8 +52,8 @@ def fit_centers(features: DescriptorSet, k: int = 1, seed: int = 0) -> Centers:
 
     Args:
         features: descriptors of all boxes.
-        k: centres per class; a class of fewer boxes gets a centre for each. 1 (published) is the mean.
-        seed: of k-means, for k above 1.
+        k: number of centres per class, at most its number of boxes. 1 (published) is the mean.
+        seed: random seed of k-means, for k above 1.
     """
     centres, labels = [np.empty((0, features.descriptors.shape[1]), np.float32)], []
     for label in np.unique(features.labels):
@@ -69,16 +69,16 @@ def _cluster(points: np.ndarray, k: int, seed: int) -> np.ndarray:
         return points
     if k == 1:
         return points.mean(0, keepdims=True)
-    from sklearn.cluster import KMeans  # slow to import, and only needed here
+    from sklearn.cluster import KMeans  # imported here, because it is slow
 
     return KMeans(k, n_init=3, random_state=seed).fit(points).cluster_centers_
 
 
 class ClassSpread(NamedTuple):
-    """How a class lies among the others; distances are Euclidean, between descriptors of length 1.
+    """Spread of a class and its distance to the others; Euclidean, between descriptors of length 1.
 
     Attributes:
-        boxes: how many boxes the class has.
+        boxes: number of boxes of the class.
         within: mean distance of a box to the nearest centre of its class.
         between: smallest distance of a centre of the class to one of another class; infinite if there is none.
         neighbour: label of that other class, or 0.
@@ -91,7 +91,7 @@ class ClassSpread(NamedTuple):
 
 
 def class_spreads(features: DescriptorSet, centers: Centers) -> dict[int, ClassSpread]:
-    """By label, for every class that has a box."""
+    """Spread of every class that has a box, by label."""
     spreads = {}
     for label in np.unique(centers.labels).tolist():
         points, own = features.descriptors[features.labels == label], centers.labels == label

@@ -29,20 +29,20 @@ def read_features(path: str | Path) -> DescriptorSet:
 
 
 class FeatureWriter:
-    """Collects descriptors image by image. A collection that was killed goes on where it stopped.
+    """Collects descriptors image by image. A collection that was killed is resumed where it stopped.
 
-    Until all images are there, rows are kept in the folder `PATH.parts`, beside a journal with the number of rows
+    Until all images are done, rows are kept in the folder `PATH.parts`, with a journal with the number of rows
     after each image. Rows are written before the journal; on resuming, rows that it does not know are cut off.
 
     Args:
-        path: of the .npz that is made in the end.
-        provenance: of the collection; `images` says when it is complete.
+        path: path of the final .npz file.
+        provenance: provenance of the collection; it is complete after `images` images.
 
     Attributes:
         resume_at: number of images done, which is the index of the next one.
 
     Raises:
-        InputError: parts of a collection from another teacher or other data lie there.
+        InputError: `PATH.parts` holds a collection from another teacher or other data.
     """
 
     def __init__(self, path: str | Path, provenance: Provenance) -> None:
@@ -73,7 +73,7 @@ class FeatureWriter:
         """Appends the boxes of one image, descriptors (n, 49) and labels (n,); n may be 0.
 
         Raises:
-            ValueError: images do not come one after the other.
+            ValueError: `image_index` is not that of the next image.
         """
         if image_index != self.resume_at:
             raise ValueError(f"image {image_index} given, {self.resume_at} is next")
@@ -90,12 +90,12 @@ class FeatureWriter:
         self.resume_at += 1
 
     def close(self) -> None:
-        """Makes the .npz and removes the parts if every image is there; otherwise leaves the parts for the next run."""
+        """Makes the .npz and removes the parts if every image is done; otherwise leaves the parts for the next run."""
         self._rows.close()
         self._journal.close()
         if self.resume_at < self.provenance.images:
             return
-        # A file of no bytes cannot be mapped.
+        # An empty file cannot be mapped into memory.
         rows = np.memmap(self.parts / "rows.bin", _ROW, "r") if self._count else np.empty(0, _ROW)
         write_features(self.path, DescriptorSet(rows["descriptor"], rows["label"], self.provenance))
         del rows

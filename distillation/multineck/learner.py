@@ -23,22 +23,21 @@ logger = logging.getLogger(__name__)
 class MultiNeckDistiller(Distiller):
     """A detector with one neck branch per teacher learns with branch i from the pyramid of teacher i.
 
-    Every branch has FGD's terms and an object term: the squared error of FGD's foreground term under a mask of
-    teacher i's own making. Objects that it describes as it does their class (near its centre of the class), and places
-    where its detections stack, weigh more. The mask is divided by its mean over an image's map, so that the weight of
-    the term does not depend on how many detections there are. Centres, detections and features of a teacher come from
-    one pass.
+    Every branch has FGD's terms and an object term: the squared error of FGD's foreground term under a mask made by
+    teacher i. The mask is larger on objects whose descriptor is near the teacher's centre of their class, and where its
+    detections overlap. It is divided by its mean over an image's map, so that the weight of the term does not depend
+    on the number of detections. Centres, detections and features of a teacher come from one pass.
 
     Args:
         student, teachers: see Distiller. They are detectors that return their features (models.RCNN).
         loss: unused, a detector computes its own.
         centers: class centres of each teacher, in the order of the teachers.
-        channels: of the pyramids.
-        weights: of the FGD terms of each branch; None for 1/number of teachers each.
-        object_weight: of the object term of every branch.
+        channels: number of channels of the pyramids.
+        weights: weight of the FGD terms of each branch; None for 1/number of teachers each.
+        object_weight: weight of the object term of every branch.
         temperature, alpha, beta, gamma, lambda_: see FGDTerms.
-        use_centres, use_proposals: which of both make the mask of the object term. Without either it is 1 everywhere.
-        top_channels: of the ROI descriptors; those that the centres were made with.
+        use_centres, use_proposals: sources of the object term's mask. Without either it is 1 everywhere.
+        top_channels: number of channels of the ROI descriptors; the same as for the centres.
 
     Raises:
         InputError: numbers of teachers, centres, weights and branches that differ, or pyramids that do.
@@ -67,7 +66,7 @@ class MultiNeckDistiller(Distiller):
         super().__init__(student, loss, teachers)
         for heads in self.teachers.modules():
             if hasattr(heads, "predict_masks"):
-                heads.predict_masks = False  # of a teacher's detections the boxes and scores are used
+                heads.predict_masks = False  # a teacher's masks are not used, only its boxes and scores
         weights = [1 / len(teachers)] * len(teachers) if weights is None else weights
         for name, given in {"weights": weights, **({"centers": centers} if use_centres else {})}.items():
             if len(given) != len(teachers):
@@ -112,7 +111,7 @@ class MultiNeckDistiller(Distiller):
         return StepResult(losses)
 
     def _teach(self, teacher: nn.Module, batch: Any) -> tuple[Sequence[Tensor], Sequence[Mapping[str, Tensor]]]:
-        """P2..P5 of a teacher and its detections; without need of these neither proposals nor heads run."""
+        """P2..P5 of a teacher and its detections; proposals and heads only run if these are needed."""
         if not self.use_proposals:
             return teacher.features(batch.images)[1][0], []
         output = teacher(batch.images, batch.sizes)
@@ -129,10 +128,10 @@ class MultiNeckDistiller(Distiller):
         """Masks of the object term, (B, H, W) for each level, with a mean of 1 for each image.
 
         Args:
-            index: of the teacher, from 0.
-            levels: its P2..P5 of the batch.
+            index: index of the teacher, from 0.
+            levels: its P2..P5 for the batch, each (B, C, H, W).
             found: its detections in each image; unused without `use_proposals`.
-            targets: of the batch.
+            targets: ground truth of the batch.
         """
         boxes = [target["boxes"] for target in targets]
         values = self.centre_values(index, levels, targets) if self.use_centres else None
@@ -151,7 +150,7 @@ class MultiNeckDistiller(Distiller):
     def centre_values(
         self, index: int, levels: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]
     ) -> tuple[Tensor, ...]:
-        """B times (n,), at least 1: how near a teacher sees each ground-truth box to its own centre of the class."""
+        """Weights of ground-truth boxes, B times (n,), at least 1; larger near the teacher's centre of the class."""
         descriptors = roi_descriptors(levels, [target["boxes"] for target in targets], self.top_channels)
         labels = torch.cat([target["labels"] for target in targets])
         values = centre_weights(nearest_mse(descriptors, labels, getattr(self, f"centers{index}")))

@@ -1,4 +1,4 @@
-"""Which teacher, classes and data a file of multi-neck distillation was made from, and whether they are a run's own."""
+"""Teacher, classes and data that a file of multi-neck distillation was made from, checked against those of a run."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _REMEDY = "run the stages 'collect' and 'cluster' for this run's teacher and dat
 
 @dataclass(frozen=True)
 class Provenance:
-    """What descriptors were made from.
+    """Teacher, classes, data and settings that descriptors were made from.
 
     Attributes:
-        teacher: path of the teacher's checkpoint, to name it; the hash decides.
-        teacher_sha256: of its tensors, see tensors_sha256.
+        teacher: path of the teacher's checkpoint, for messages; only the hash is compared.
+        teacher_sha256: hash of its tensors, see tensors_sha256.
         classes: names in the order of the labels, which begin at 1.
-        annotation: path of the annotation file, to name it; the hash decides.
-        annotation_sha256: of that file.
-        images: how many images were gone through.
-        images_sha256: of their files, see files_sha256.
-        settings: of images and descriptors (sizes, top_channels); what JSON can hold.
+        annotation: path of the annotation file, for messages; only the hash is compared.
+        annotation_sha256: hash of that file.
+        images: number of images processed.
+        images_sha256: hash of their files, see files_sha256.
+        settings: settings of images and descriptors (sizes, top_channels); values that JSON can hold.
     """
 
     teacher: str
@@ -46,7 +46,7 @@ class Provenance:
 
     @classmethod
     def from_json(cls, text: str, source: str | Path) -> Provenance:
-        """Raises InputError, naming `source`, for anything that `to_json` has not written."""
+        """Reads the output of `to_json`; InputError, naming `source`, for anything else."""
         try:
             values = json.loads(text)
             return cls(**{**values, "classes": tuple(values["classes"])})
@@ -57,12 +57,12 @@ class Provenance:
         """Refuses a file made from something else.
 
         Args:
-            expected: what the run that reads the file uses.
-            source: the file that this provenance comes from, for messages.
-            remedy: what to do, for messages.
+            expected: provenance of the run that reads the file.
+            source: path of the file that holds this provenance, for messages.
+            remedy: advice to the user, for messages.
 
         Raises:
-            InputError: names what the file has, and what was expected.
+            InputError: names the value in the file, and the expected one.
         """
         check_same_classes({str(source): self.classes, "this run": expected.classes})
         wanted = expected._facts()
@@ -71,7 +71,7 @@ class Provenance:
                 raise InputError(f"{source}: its {what}: {shown}; expected: {wanted[what][1]}; {remedy}")
 
     def _facts(self) -> dict[str, tuple[str, str]]:
-        """What must agree, by its name: as it is compared, and as it is shown."""
+        """Facts that must agree, by name: the value that is compared, and the value that is shown."""
         settings = json.dumps(dict(self.settings), sort_keys=True)
         return {
             "teacher": (self.teacher_sha256, f"{self.teacher} (tensors {self.teacher_sha256[:12]})"),
@@ -83,10 +83,10 @@ class Provenance:
 
 
 def check_same_classes(owners: Mapping[str, Sequence[str]]) -> None:
-    """Refuses networks, files and data sets whose labels do not mean the same.
+    """Refuses networks, files and data sets whose labels have different meanings.
 
     Args:
-        owners: class names in the order of labels, by who has them, for example `{"teacher 1": ..., "the data": ...}`.
+        owners: class names in the order of labels, by their owner, for example `{"teacher 1": ..., "the data": ...}`.
 
     Raises:
         InputError: names two owners and the first label at which they differ.
@@ -103,7 +103,7 @@ def check_same_classes(owners: Mapping[str, Sequence[str]]) -> None:
 
 
 def tensors_sha256(state: Mapping[str, Tensor]) -> str:
-    """Hash of a state dict: of names, types, shapes and values; how the file was written makes no difference."""
+    """Hash of a state dict: of names, types, shapes and values, regardless of the file format."""
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""What a teacher's pyramid says about a box: the ROI descriptor of central and directional multi-neck distillation."""
+"""ROI descriptors of boxes from a teacher's pyramid, for central and directional multi-neck distillation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def roi_descriptors(pyramid: Sequence[Tensor], boxes: Sequence[Tensor], top_chan
     Args:
         pyramid: P2..P5, each (B, C, H, W), strides 4 to 32; levels beyond are not used.
         boxes: B times (n, 4), x1, y1, x2, y2 in pixels of the padded batch; n may be 0.
-        top_channels: how many channels of each box are averaged; all where there are fewer.
+        top_channels: number of channels averaged for each box; all of them if there are fewer.
 
     Returns:
         (N, 49) float32, the boxes of all images in order; a box whose features are all zero gets zeros.

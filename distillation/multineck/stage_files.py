@@ -1,4 +1,4 @@
-"""The files that the stages of multi-neck distillation hand over: ROI descriptors with labels and origin.
+"""The files passed between the stages of multi-neck distillation: ROI descriptors with labels and origin.
 
 A file is an .npz without pickles: `kind`, `descriptors` (N, 49) float32, `labels` (N,) int32 from 1, and `provenance`,
 a JSON string.
@@ -27,7 +27,7 @@ class DescriptorSet:
 
 
 def write_descriptors(path: str | Path, kind: str, content: DescriptorSet) -> None:
-    """Writes aside, then renames; arrays may be memory maps, which are not read as a whole."""
+    """Writes to a temporary file, then renames it; memory-mapped arrays are not read as a whole."""
     with write_aside(path) as aside, aside.open("wb") as file:
         np.savez(
             file,
@@ -42,7 +42,7 @@ def read_descriptors(path: str | Path, kind: str) -> DescriptorSet:
     """Reads a file of `write_descriptors`.
 
     Raises:
-        InputError: no such file, of another kind, damaged, or with values that no stage writes.
+        InputError: the file is missing, of another kind, damaged, or has values that no stage writes.
     """
     path = Path(path)
     if not path.is_file():
@@ -50,7 +50,7 @@ def read_descriptors(path: str | Path, kind: str) -> DescriptorSet:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in ("kind", "descriptors", "labels", "provenance")}
-    except Exception as error:  # what a damaged file makes the reader raise is of no fixed type
+    except Exception as error:  # the reader raises many types for a damaged file
         raise InputError(f"{path}: holds no {kind}, or is damaged; make it again") from error
     if str(found["kind"]) != kind:
         raise InputError(f"{path}: holds {found['kind']}, expected {kind}")

@@ -1,4 +1,4 @@
-"""From images to detections, to scores, to times."""
+"""Inference: detections, their scores, and measurements of speed."""
 
 from engine.inference.predictor import Predictor
 

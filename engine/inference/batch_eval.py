@@ -1,4 +1,4 @@
-"""All checkpoints of a folder, measured one after the other, with what is already known taken from disk."""
+"""Evaluation of all checkpoints of a folder in turn; scores already on disk are reused."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _evaluate(
 ) -> tuple[dict[str, Any], bool]:
     kept = work_dir / f"{path.name}.json"
     key = f"{file_sha256(path)} {common}"
-    with suppress(OSError, ValueError, TypeError, KeyError):  # not there, or damaged: it is made anew
+    with suppress(OSError, ValueError, TypeError, KeyError):  # missing or damaged: it is made again
         row = json.loads(kept.read_text())
         if row["key"] == key:
             return row, True
@@ -126,7 +126,7 @@ def _cell(value: float | None) -> str:
 
 
 def _plot(rows: Sequence[Mapping[str, Any]], scores: Sequence[str], path: Path) -> None:
-    from matplotlib.figure import Figure  # slow to import, and only needed here
+    from matplotlib.figure import Figure  # imported here, because it is slow
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="epoch", ylim=(0, 1))

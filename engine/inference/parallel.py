@@ -1,4 +1,4 @@
-"""A function over a stream of items in several processes: in order, and with few items on the way."""
+"""Parallel map over a stream of items: in order, and with few items in flight."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def worker_count(given: int | None, processes: int = 1) -> int:
-    """A number of workers: the given one, or the cores of this machine divided by the training processes, 8 at most."""
+    """Number of workers: the given one, or the cores of this machine divided by the training processes, 8 at most."""
     return min(8, (os.cpu_count() or 1) // processes) if given is None else given
 
 
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], processes: int, backlog: int
 ) -> Iterator[Result]:
-    """What `map` gives, computed in `processes` processes (0: in this one) while the next items are being made.
+    """`map` computed in `processes` processes (0: in this one) while the next items are being made.
 
-    Results come in the order of the items. When `backlog` items are on the way, no further one is taken before the
-    first of them is done. What a process raises is raised here. The processes end with the iterator, also if it is
+    Results come in the order of the items. When `backlog` items are in flight, no further one is taken before the
+    first of them is done. Exceptions of a process are raised here. The processes end with the iterator, also if it is
     closed before its end, and with this process, however that ends; Ctrl-C is left to this process.
 
-    They are started as those of a DataLoader are, by the platform's default: a fork on Linux before Python 3.14. Here
-    as there, what they inherit from a process that runs CUDA and threads does no harm, since they use neither.
+    Like those of a DataLoader, they are started by the platform's default method: a fork on Linux before Python 3.14.
+    State inherited from a process that runs CUDA and threads does no harm, since they use neither.
 
     Args:
-        function: must be picklable, like items and results.
-        backlog: 1 or more; at least `processes`, for all of them to be busy.
+        function: function of an item; must be picklable, like items and results.
+        backlog: largest number of items in flight, 1 or more; at least `processes` to keep all of them busy.
     """
     if not processes:
         yield from map(function, items)
@@ -48,7 +48,7 @@ def ordered_map(
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context(), _start_process)
     waiting: deque[Future[Result]] = deque()
     try:
-        with without_interrupts():  # half a pool could not be shut down
+        with without_interrupts():  # a pool started only in part could not be shut down
             pool.submit(os.getpid)  # starts the processes
         for item in items:
             waiting.append(pool.submit(function, item))
@@ -73,14 +73,14 @@ def _end_with_parent() -> None:
 
 
 def start_worker(_: int) -> None:
-    """For `DataLoader(worker_init_fn=)`: a batch for which there is no shared memory ends the process.
+    """For `DataLoader(worker_init_fn=)`: ends the process if a batch finds no shared memory.
 
-    By default it is lost, and the main process waits for it for ever.
+    By default the batch is lost, and the main process waits for it for ever.
     """
     Queue._on_queue_feeder_error = staticmethod(_end_process)
 
 
 def _end_process(error: Exception, _: Any) -> None:
-    if "shared memory" not in str(error):  # of which the main process speaks
+    if "shared memory" not in str(error):  # which the main process reports
         traceback.print_exception(error)
     os._exit(1)

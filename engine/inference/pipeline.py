@@ -17,9 +17,9 @@ WAITING = 4  # batches of images that wait for others of their size
 
 
 def same_size_batches(inputs: Iterable[NetworkInput], batch_size: int) -> Iterator[list[NetworkInput]]:
-    """Puts images of one size together, so that none is padded for another.
+    """Groups images of one size into batches, so that none is padded for another.
 
-    A batch is given away when it is full, all others at the end. When `WAITING` times `batch_size` images wait, the
+    A batch is yielded when it is full, all others at the end. When `WAITING` times `batch_size` images wait, the
     largest batch goes before it is full: that bounds the memory where images have many sizes.
     """
     batches: dict[torch.Size, list[NetworkInput]] = {}
@@ -42,7 +42,7 @@ def start(
     """
     images = [item.image for item in inputs]
     on_gpu = device.type == "cuda"
-    # Page-locked memory, which copies from and to a GPU need in order not to wait.
+    # Page-locked memory, which asynchronous copies from and to a GPU need.
     batch = torch.empty(len(images), *images[0].shape, memory_format=torch.channels_last, pin_memory=on_gpu)
     torch.stack(images, out=batch)
     with torch.inference_mode():
@@ -72,10 +72,10 @@ def network_outputs(
 ) -> Iterator[NetworkOutput]:
     """Runs a network over a test set.
 
-    Each batch is queued before the outputs of the one before are given away: a GPU has work while the caller looks
-    at these.
+    Each batch is queued before the outputs of the one before are yielded: a GPU has work while the caller processes
+    these.
     """
-    fetch: Callable[[], list[NetworkOutput]] = list  # nothing yet
+    fetch: Callable[[], list[NetworkOutput]] = list  # no outputs yet
     for batch in same_size_batches(inputs, batch_size):
         queued = start(network, batch, device, precision)
         yield from fetch()
@@ -92,6 +92,6 @@ def _checked(output: NetworkOutput, precision: str) -> NetworkOutput:
 
 
 def _to_host(value: Tensor) -> Tensor:
-    """From a GPU only queued, into page-locked memory."""
+    """Copy on the host; from a GPU it is only queued, into page-locked memory."""
     value = value.float() if value.is_floating_point() else value
     return value.contiguous().to("cpu", non_blocking=True)

@@ -1,4 +1,4 @@
-"""A network that is ready to detect: with its device, precision, batch size and number of processes."""
+"""Inference with a network: its device, precision, batch size and number of processes."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def silent(items: Iterable, total: int) -> Iterable:
 
 
 class Predictor:
-    """Detects in the images of a data set, or in images alone.
+    """Detects in the images of a data set, or in single images.
 
     Reading, network and post-processing work at the same time.
 
     Args:
-        detector: in evaluation mode, on `device`.
+        detector: network in evaluation mode, on `device`.
         settings: the test_cfg section, of the detector's task.
-        device: of the network.
+        device: device of the network.
         precision: '32', 'bf16' or '16'.
-        batch_size: largest number of images in a batch. Only images of one size share one, so that none is padded.
-        workers: processes that read and resize images, and as many that post-process; 0: all in this process.
-        transform: of images that belong to no data set, to what the network takes; that of `data.test`.
+        batch_size: largest number of images in a batch. Only images of one size share a batch, so that none is padded.
+        workers: number of processes that read and resize, and of those that post-process; 0: all in this process.
+        transform: transform of `data.test`, for images that belong to no data set, to network input.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Predictor:
         batch_size: int = 1,
         workers: int = 0,
     ) -> Predictor:
-        """The detector of a checkpoint that train.py has written; all else is in the checkpoint, too.
+        """The detector of a checkpoint of train.py, which holds all other settings, too.
 
         Args:
             device: 'auto', 'cpu' or 'cuda'.
@@ -122,7 +122,7 @@ class Predictor:
         Returns:
             A result, or a list of as many. Text: a list of Detection(polygon (n, 2) float32, score). Objects: a dict
             of `boxes` (n, 4), `labels` (n,) from 1, in the order of `classes`, `scores` (n,) and, for a detector with
-            masks and `test_cfg.variant='segm'`, `segmentations`. All in pixels of the image as given.
+            masks and `test_cfg.variant='segm'`, `segmentations`. All in pixels of the given image.
 
         Raises:
             InputError: a file that cannot be read, or an array of another kind.
@@ -136,7 +136,7 @@ class Predictor:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of an object detector's labels, from 1; empty for text, and where the checkpoint does not know them."""
+        """Names of an object detector's labels, from 1; empty for text, and where the checkpoint does not hold them."""
         return tuple(getattr(self.detector, "classes", ()))
 
     def predict(
@@ -169,7 +169,7 @@ class Predictor:
 
         def inputs() -> Iterator[NetworkInput]:
             for item in track(loader, len(indices)):
-                results[item.key] = None  # its place: batches come in another order
+                results[item.key] = None  # reserves its place: batches come in another order
                 yield item
 
         outputs = network_outputs(self.network, inputs(), self.device, self.precision, self.batch_size)

@@ -1,4 +1,4 @@
-"""What a score depends on: as long as none of it changes, a score that is on disk need not be measured again."""
+"""Key of a score: a score on disk with the same key need not be measured again."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LIBRARIES = (
 
 
 def score_key(dataset: Dataset, images: Sequence[int], *settings: Any) -> str:
-    """Hash of all that scores depend on but the checkpoint, by content: files may be moved, copied and touched.
+    """Hash of the content of everything that scores depend on, except the checkpoint: files may be moved or touched.
 
     Args:
-        dataset: the test split; its labels are looked at whole.
-        images: which of its images are taken.
-        settings: everything else that decides a score; what `repr` tells apart.
+        dataset: the test split; all of its labels are hashed.
+        images: indices of the images that are scored.
+        settings: everything else that decides a score, hashed by its `repr`.
     """
     labels = getattr(dataset, "parser", dataset).ground_truth
     files = sorted(p for p in labels.iterdir() if p.is_file()) if labels.is_dir() else [labels]
@@ -37,7 +37,7 @@ def score_key(dataset: Dataset, images: Sequence[int], *settings: Any) -> str:
 
 @cache
 def _code() -> list[str]:
-    """This project's, and the versions of the libraries that decide a score."""
+    """Code of this project, and versions of the libraries that decide a score."""
     files = [p for package in PACKAGES for p in sorted((ROOT / package).rglob("*")) if p.suffix in CODE]
     files += [ROOT / name for name in ("errors.py", "files.py", "keywords.py")]
     return [files_sha256(files), *map(_version, LIBRARIES)]
@@ -46,5 +46,5 @@ def _code() -> list[str]:
 def _version(library: str) -> str:
     try:
         return f"{library} {version(library)}"
-    except PackageNotFoundError:  # another build of it, under another name
+    except PackageNotFoundError:  # another build of the library, under another name
         return library

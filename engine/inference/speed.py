@@ -1,4 +1,4 @@
-"""How long each stage of detection takes on this machine, and how fast they are together."""
+"""Speed of detection on this machine: the time of each step, and the throughput of all together."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ STAGES = ("decode", "resize", "network", "post_processing", "write")
 
 
 def measure_speed(predictor: Predictor, dataset: Dataset, indices: Sequence[int], images: int = 20) -> dict[str, float]:
-    """Milliseconds per image of each stage alone, and images per second of all together.
+    """Milliseconds per image of each step alone, and images per second of all together.
 
-    Stages, one after the other in this process: `decode` (file to array), `resize` (and normalise), `network` (to
+    Steps, one after the other in this process: `decode` (file to array), `resize` (and normalise), `network` (to
     the device and back), `post_processing` (network outputs to results), `write` (result files). Each is the median
-    over `images` images (a batch, if that is more), taken again and again where there are fewer, after a pass over the
-    same images that is not counted. Images of one size share a batch as in Predictor.predict; its time is divided
+    over `images` images (a batch, if that is more), repeated where there are fewer, after a warm-up pass over the same
+    images. Images of one size share a batch as in Predictor.predict; its time is divided
     among them.
 
     `images_per_second` is that of Predictor.predict and of writing its results, over all of `indices`, from the moment
-    when the processes have started and the first image is read. `images_per_second_in_turn` is what the stages would
-    give if each waited for the one before.
+    when the processes have started and the first image is read. `images_per_second_in_turn` is the rate of the steps
+    if each waited for the one before.
 
     Args:
-        indices: images of the data set, at least one.
+        indices: indices of the images in the data set, at least one.
     """
     few = list(islice(cycle(indices), max(images, predictor.batch_size)))
     begin = 0.0
@@ -62,13 +62,13 @@ def measure_speed(predictor: Predictor, dataset: Dataset, indices: Sequence[int]
 
 
 def speed_table(speed: Mapping[str, float]) -> str:
-    """What `measure_speed` returns as lines of text."""
+    """The result of `measure_speed` as lines of text."""
     stages = [f"{stage:<26}{speed[stage]:9.2f} ms per image" for stage in STAGES]
     return "\n".join([*stages, *(f"{name:<26}{speed[name]:9.2f}" for name in speed if name not in STAGES)])
 
 
 def _stage_times(predictor: Predictor, dataset: Dataset, indices: Sequence[int], path: Path) -> dict[str, list[float]]:
-    """Milliseconds of each stage, a value for each image: what Predictor.predict does, one after the other."""
+    """Milliseconds of each step of Predictor.predict, run one after the other, a value for each image."""
     task, device, times = predictor.task, predictor.device, defaultdict(list)
 
     def timed(stage: str, images: int, function: Callable, *args: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the engine needs to know of a task: text detection and object detection are one each."""
+"""Interface between the engine and its tasks, text detection and object detection."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from distillation import Learner
 
 
 class NetworkInput(NamedTuple):
-    """One image as the network takes it.
+    """Network input of one image.
 
     Attributes:
-        key: of the image in the results.
+        key: key of the image in the results.
         image: (3, H, W) float32, H and W multiples of 32.
-        size: (h, w), what of it is image and not padding.
-        original_size: (h0, w0) of the image file.
+        size: (h, w) in pixels without the padding.
+        original_size: (h0, w0) in pixels of the image file.
     """
 
     key: Hashable
@@ -32,11 +32,11 @@ class NetworkInput(NamedTuple):
 
 
 class NetworkOutput(NamedTuple):
-    """What the network made of one image, on the host.
+    """Network output for one image, on the host.
 
     Attributes:
         key, size, original_size: as in NetworkInput.
-        arrays: what Task.network gives, as float32 or integers.
+        arrays: outputs of Task.network by name, as float32 or integers.
     """
 
     key: Hashable
@@ -49,10 +49,10 @@ class Task(ABC):
     """Data, networks and measurement of a task. `results` below are what Predictor.predict returns.
 
     Attributes:
-        scores: what a summary holds that is logged and listed.
+        scores: names of the summary's scores that are logged and listed.
         headline: the score that decides which checkpoint is the best.
         settings: class of the `test_cfg` section.
-        collate: makes a batch of training samples.
+        collate: function that makes a batch of training samples.
     """
 
     scores: ClassVar[tuple[str, ...]]
@@ -62,7 +62,7 @@ class Task(ABC):
 
     @abstractmethod
     def check(self, cfg: Mapping[str, Any]) -> None:
-        """Checks what a config of this task must have beyond its networks."""
+        """Checks the requirements of this task on a config, beyond its networks."""
 
     @abstractmethod
     def split(self, field: str, section: Any, root: str, training: bool) -> Split:
@@ -70,11 +70,11 @@ class Task(ABC):
 
     @abstractmethod
     def try_out(self, detector: nn.Module) -> None:
-        """Runs a network in evaluation mode on a small image of zeros: parts that do not fit show here."""
+        """Runs a network in evaluation mode on a small image of zeros; fails if its parts do not fit."""
 
     @abstractmethod
     def check_student(self, student: nn.Module, split: Split, dataset: Dataset | None) -> None:
-        """Whether a network can be trained on a split, which `dataset` reads."""
+        """Checks that a network can be trained on a split, which `dataset` reads."""
 
     @abstractmethod
     def supervised(self, student: nn.Module, loss: nn.Module | None) -> Learner:
@@ -86,11 +86,11 @@ class Task(ABC):
 
     @abstractmethod
     def check_batch(self, dataset: Dataset, batch_size: int) -> None:
-        """Whether a training split can be learnt from in batches of so many images in a process."""
+        """Checks that a training split can be learnt in batches of `batch_size` images per process."""
 
     @abstractmethod
     def test_set(self, split: Split | None, settings: Any) -> Dataset:
-        """The test set; its labels are read once, so that a mistake in them shows at once.
+        """The test set; its labels are read once, so that an error in them is found at the start.
 
         Raises:
             InputError: there is no test split, or its labels cannot be scored with.
@@ -98,11 +98,11 @@ class Task(ABC):
 
     @abstractmethod
     def check_labels(self, detector: nn.Module, dataset: Dataset) -> None:
-        """Whether what a network detects can be scored on a test set: InputError for other classes."""
+        """Checks that a network's detections can be scored on a test set: InputError for other classes."""
 
     @abstractmethod
     def test_transform(self, section: Mapping[str, Any]) -> Callable[..., Any]:
-        """How an image is brought to the network, from `data.test` of a checkpoint, which may be of another version."""
+        """Transform of an image to network input, from `data.test` of a checkpoint, possibly of another version."""
 
     @abstractmethod
     def unlabelled(self, path: Path, key: int) -> Any:
@@ -110,14 +110,14 @@ class Task(ABC):
 
     @abstractmethod
     def network_input(self, sample: Any) -> NetworkInput:
-        """What the network takes of a sample of the test set."""
+        """Network input of a sample of the test set."""
 
     @abstractmethod
     def network(self, detector: nn.Module, images: Tensor, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """What the network makes of each image of a batch.
+        """Network outputs for each image of a batch, by name.
 
         Args:
-            images: (B, 3, H, W) on the device, which is not waited for.
+            images: (B, 3, H, W) on the device; the call does not wait for the device.
             sizes: (h, w) of each image, without padding.
         """
 
@@ -134,13 +134,13 @@ class Task(ABC):
         """Checks where `write` is going to write, before anything is predicted.
 
         Args:
-            field: what named the place, for messages.
-            data: places that data are read from, which must not be overwritten.
+            field: option or config key that names the place, for messages.
+            data: inputs, which must not be overwritten.
         """
 
     @abstractmethod
     def write(self, results: dict, dataset: Dataset, settings: Any, path: str | Path) -> Path:
-        """Writes result files in the benchmark's format to `path`, or into it; returns what was written."""
+        """Writes result files in the benchmark's format to `path`, or into it; returns the path written."""
 
     @abstractmethod
     def score(self, results: dict, dataset: Dataset, settings: Any, path: str | Path) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class Task(ABC):
 
     @abstractmethod
     def highest(self, predictor: Any, dataset: Dataset) -> str:
-        """One line for a Predictor that has detected nothing at all: how far it was from doing so."""
+        """One line for a Predictor without any detection: the threshold, and the highest score if known."""
 
     @abstractmethod
     def table(self, summary: Mapping[str, Any]) -> str:

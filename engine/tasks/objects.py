@@ -1,4 +1,4 @@
-"""Object detection, as the engine sees it."""
+"""Object detection as a task of the engine."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from models import paste_masks
 
 logger = logging.getLogger(__name__)
 
-RESULTS = "results.json"  # where results are written to a folder
-_MASK_THRESHOLD = 0.5  # of the probability that a pixel belongs to an object
+RESULTS = "results.json"  # file name of the results in a folder
+_MASK_THRESHOLD = 0.5  # probability that a pixel belongs to the object
 
 
 @dataclass(frozen=True)
 class ObjectTestSettings:
-    """How detections are scored.
+    """Settings of the scoring of detections.
 
     Attributes:
         protocol: 'coco'.
@@ -99,7 +99,7 @@ class ObjectTask(Task):
         return dataset
 
     def check_batch(self, dataset: CocoDataset, batch_size: int) -> None:
-        """Any will do: images differ in size, and normalisation by batches is mostly frozen in object detectors."""
+        """Accepts any: images differ in size, and normalisation by batches is mostly frozen in object detectors."""
 
     def test_set(self, split: Split | None, settings: ObjectTestSettings) -> CocoDataset:
         if split is None:
@@ -181,15 +181,15 @@ def picture_names(images: Sequence[tuple[str, str]]) -> list[str]:
     """Names of JPEG pictures, relative to a folder and inside it, each for one image.
 
     Args:
-        images: of each image its name without the extension, which may hold folders, and its file's name.
+        images: name without extension (possibly with folders) and file name of each image.
 
     Returns:
-        NAME.jpg; the file's name and .jpg where another image had that, and a number before it if need be.
+        NAME.jpg; if taken, the file name and .jpg, with a number before it if necessary.
     """
     taken: set[str] = set()
 
     def name_of(image: tuple[str, str]) -> str:
-        path = PurePosixPath(image[0])  # as in the annotations: it may lead out of the folder
+        path = PurePosixPath(image[0])  # from the annotations: it may lead out of the folder
         folder = PurePosixPath(*[part for part in path.parts if part not in (path.anchor, "..")][:-1])
         wanted = [path.name, image[1], *(f"{number}_{image[1]}" for number in range(2, len(images) + 2))]
         name = next(name for each in wanted if (name := str(folder / f"{each}.jpg")).casefold() not in taken)
@@ -200,12 +200,12 @@ def picture_names(images: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def label_map(detector: nn.Module, dataset: CocoDataset) -> np.ndarray:
-    """What the labels of a network are in a data set, which may have some of its classes only, in any order.
+    """Map from the labels of a network to those of a data set, which may have a subset of its classes, in any order.
 
     Classes are compared by name where the network knows the names, which is where `detector.classes` holds them.
 
     Returns:
-        (C + 1,) int64: by the network's label, from 1, that of the data set; 0 for a class that it has not.
+        (C + 1,) int64: label of the data set by the network's label, from 1; 0 for a class that it lacks.
 
     Raises:
         InputError: the data set has a class that the network does not predict; or another number of classes than a
@@ -248,8 +248,8 @@ def to_original(
 
     Args:
         boxes, labels, scores, masks: (n, 4), (n,), (n,) and (n, 1, 28, 28), as models.RCNN gives them.
-        label_map: see `label_map`; what has no label there is left out. None: labels stay as they are.
-        with_masks: whether masks are wanted.
+        label_map: see `label_map`; detections without a label there are left out. None: labels are kept.
+        with_masks: True to return masks.
 
     Returns:
         `boxes` (n, 4), `labels` (n,), `scores` (n,) in pixels of the original image and, where masks are wanted,
@@ -270,6 +270,6 @@ def to_original(
             raise InputError("test_cfg.variant='segm': this detector has no masks; use 'bbox'")
         result["segmentations"] = []
         for box, mask in zip(torch.from_numpy(boxes), torch.from_numpy(masks)):
-            pasted = paste_masks(mask[None], box[None], original_size)  # one by one: 100 of a large image are much
+            pasted = paste_masks(mask[None], box[None], original_size)  # one by one: 100 large masks need much memory
             result["segmentations"] += coco.encode_masks(np.asarray(pasted >= _MASK_THRESHOLD))
     return result

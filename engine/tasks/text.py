@@ -1,4 +1,4 @@
-"""Text detection, as the engine sees it."""
+"""Text detection as a task of the engine."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from post_processing import Detection, decode_pan, decode_psenet, labels_to_poly
 logger = logging.getLogger(__name__)
 
 Decoder = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-FEW = 50  # images that are looked at again where nothing was detected
+FEW = 50  # images examined again if nothing was detected
 
 
 class TextTask(Task):
@@ -170,7 +170,7 @@ class TextTask(Task):
 
 
 def decoder(detector: nn.Module) -> Decoder:
-    """What turns output maps into instances: pixel aggregation where the detector predicts an embedding, else PSE."""
+    """Decoder of output maps to instances: pixel aggregation if the detector predicts an embedding, else PSE."""
     return decode_pan if "embedding" in detector.head.maps else decode_psenet
 
 

@@ -1,1 +1,1 @@
-"""Training on Lightning: one run, its checkpoints, and going on with it."""
+"""Training on Lightning: one run, its checkpoints, and its resumption."""

@@ -1,4 +1,4 @@
-"""What happens at the end of an epoch: measurement on the test split, checkpoints, a line of progress."""
+"""Callbacks of training: measurement on the test split, checkpoints, signals, progress."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Validation:
 
     Args:
         measure: takes (trainer, detector), returns the summary of the evaluation protocol. None: no measurements.
-        interval: in epochs; 0 for the last epoch only.
-        scores: what of the summary is kept.
+        interval: epochs between measurements; 0 for the last epoch only.
+        scores: names of the summary's scores to keep.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Validation:
         self.scores = scores
 
     def __call__(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, float]:
-        """The scores of the epoch that ends; none where no measurement is due."""
+        """Returns the scores of the epoch that ends; empty if no measurement is due."""
         epoch = trainer.current_epoch + 1
         due = self.interval and epoch % self.interval == 0
         if self.measure is None or not (due or epoch == trainer.max_epochs):
             return {}
         student = module.learner.student
         student.eval()
-        if trainer.world_size > 1:  # running statistics differ between processes; what is saved are the first one's
+        if trainer.world_size > 1:  # running statistics differ between processes; the first one's are saved
             for buffer in student.buffers():
                 torch.distributed.broadcast(buffer, 0)
         summary = self.measure(trainer, student)
@@ -66,15 +66,15 @@ class Validation:
 class Checkpoints(Callback):
     """Saves the student alone (last, best, every few epochs) and the file to resume from, at the end of every epoch.
 
-    The student is saved before it is measured, too: a test image that cannot be read does not cost what was trained.
+    The student is saved before it is measured, too, so that an unreadable test image does not lose the trained weights.
     A run that is resumed after that repeats the epoch.
 
     Args:
-        folder: where checkpoint_last.pth.tar, checkpoint_best.pth.tar, checkpoint_Nep.pth.tar and resume.ckpt go.
-        identity: of the run, see engine.resume; its config and classes are stored in every checkpoint.
+        folder: folder of checkpoint_last.pth.tar, checkpoint_best.pth.tar, checkpoint_Nep.pth.tar and resume.ckpt.
+        identity: identity of the run (engine.training.resume); its config and classes are stored in every checkpoint.
         settings: the train_cfg section.
-        validation: whose scores go into the checkpoints and decide which epoch is the best.
-        headline: the score that does.
+        validation: measures the scores, which are stored in the checkpoints.
+        headline: name of the score that decides which epoch is the best.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Checkpoints(Callback):
         return {"best": self.best, "measured": self.measured}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up the best score; not one that was measured on something else, or in another way."""
+        """Restores the best score, unless it was measured on other data or in another way."""
         if state.get("measured", self.measured) == self.measured:
             self.best = state["best"]
         elif state["best"] >= 0:
@@ -128,7 +128,7 @@ class Checkpoints(Callback):
             return
         if scores := self.validation(trainer, module):
             score = scores.get(self.headline, -1.0)
-            if score >= self.best:  # of equals the later one, which has seen more
+            if score >= self.best:  # of equal scores the later one, which was trained longer
                 self.best = score
                 names.append("checkpoint_best.pth.tar")
             save(scores)
@@ -136,14 +136,14 @@ class Checkpoints(Callback):
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes the file to resume from in its own folder; the training library would go through $TMPDIR."""
+    """Writes the file to resume from directly to its folder; the training library would use $TMPDIR first."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         write_tensors(path, checkpoint)
 
 
 class Signals(Callback):
-    """Keeps Ctrl-C and SIGTERM as `errors.end_on_signals` has set them; the training library waits for a batch."""
+    """Keeps the handlers of `errors.end_on_signals` of Ctrl-C and SIGTERM; the library would finish a batch."""
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         restore_signals()
@@ -173,7 +173,7 @@ class ProgressLines(Callback):
 
 
 class ProgressBar(RichProgressBar):
-    """The training library's bar, with the time left of the whole run beside that of the epoch."""
+    """Progress bar of the training library, with the time left of the epoch and of the whole run."""
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.clock = RunClock(trainer)
@@ -207,5 +207,5 @@ class RunClock:
 
 
 def progress() -> Callback:
-    """A bar for people, lines for everything else."""
+    """A progress bar on a terminal, lines otherwise."""
     return ProgressBar(leave=True) if sys.stderr.isatty() else ProgressLines()

@@ -28,10 +28,10 @@ def save_checkpoint(
     metrics: Mapping[str, float],
     classes: Sequence[str] = (),
 ) -> None:
-    """Writes aside, then renames: a file under its final name is always whole.
+    """Writes a temporary file, then renames it: a file under its final name is always complete.
 
     Args:
-        classes: names of what an object detector was trained on, in the order of its labels.
+        classes: class names of an object detector, in the order of its labels.
     """
     content = {
         "state_dict": dict(state),
@@ -49,7 +49,7 @@ def new_detector(model: Mapping[str, Any], pretrained: bool = True) -> nn.Module
     backbone = model["backbone"] if pretrained else {**model["backbone"], "pretrained": None}
     try:
         detector = build_detector({**model, "backbone": backbone})
-        with torch.no_grad():  # parts that do not fit each other show here, not hours later
+        with torch.no_grad():  # fails here, not hours later, if parts do not fit
             TASKS[detector.task].try_out(detector.eval())
     except (RuntimeError, TypeError, ValueError, ZeroDivisionError, AttributeError, AssertionError) as error:
         raise InputError(f"section 'model' cannot be built: {' '.join(str(error).split())}") from error
@@ -73,7 +73,7 @@ def restore_detector(model: Mapping[str, Any], checkpoint: Mapping[str, Any], so
     """A detector, in evaluation mode on the CPU, from the content of a checkpoint.
 
     Raises:
-        InputError: the checkpoint is of another network than the `model` section, or holds what is no number.
+        InputError: the checkpoint is of another network than the `model` section, or holds values that are not finite.
     """
     state = state_dict_of(checkpoint, source)
     check_same_model(model, checkpoint, source)
@@ -85,10 +85,10 @@ def restore_detector(model: Mapping[str, Any], checkpoint: Mapping[str, Any], so
 
 
 def check_same_model(model: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path) -> None:
-    """Refuses a checkpoint that was trained with another `model` section: of the same shapes it would load.
+    """Refuses a checkpoint that was trained with another `model` section: with the same shapes it would load.
 
-    Checkpoints that hold no config of this project, imported ones for example, are taken as they are. Keys that only
-    choose among the detections may differ, and a line says so.
+    Checkpoints that hold no config of this project, imported ones for example, are accepted unchecked. Keys that only
+    select among the detections may differ, which is logged.
 
     Args:
         model: the `model` section that the weights are to be loaded under.
@@ -110,10 +110,10 @@ def check_same_model(model: Mapping[str, Any], checkpoint: Mapping[str, Any], so
 def warn_other_model(
     model: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path, classes: Sequence[str] = ()
 ) -> None:
-    """Says in what the network of a checkpoint, from which a training starts, was another one.
+    """Logs the differences between the `model` section and that of a checkpoint to start from.
 
     Args:
-        classes: of an object detector, in the order of the labels that it is trained on.
+        classes: class names of an object detector, in the order of its labels.
     """
     different = [f"{key} ({before!r} there, {now!r} here)" for key, before, now, _ in _differences(model, checkpoint)]
     if different:

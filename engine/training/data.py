@@ -16,15 +16,15 @@ class DataModule(L.LightningDataModule):
     """The training split, shared out among the processes.
 
     Args:
-        task: whose data these are.
+        task: task that reads the data.
         data: the `data` section.
-        seed: of order and augmentation.
-        parts: into how many parts an epoch is cut.
+        seed: random seed of order and augmentation.
+        parts: number of parts of an epoch.
         world_size: number of processes.
 
     Attributes:
-        first_epoch: the epoch, or part, in which the run goes on. Worker processes draw their first samples before the
-            training library says which epoch it is.
+        first_epoch: the epoch, or part, in which the run starts or resumes. Worker processes draw their first samples
+            before the training library says which epoch it is.
 
     Raises:
         InputError: the batch cannot be shared out evenly, or the data are missing.

@@ -1,4 +1,4 @@
-"""A learner as the training library wants it: sum of losses, optimiser, schedule, logging."""
+"""A learner as a module of the training library: sum of losses, optimiser, schedule, logging."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ REMEDY = "training stopped, the checkpoints are those of the epoch before; try a
 class TrainingModule(L.LightningModule):
     """Trains a learner by minimising the sum of its losses.
 
-    The place in a run is counted in whole epochs (or parts of one, train_cfg.parts) and in batches of the present one,
+    Progress is counted in whole epochs (or parts of one, train_cfg.parts) and in batches of the current one,
     so that a run may be resumed with other batches, images or processes.
 
     Args:
-        learner: what turns a batch into losses.
+        learner: module that turns a batch into losses.
         settings: the train_cfg section.
         steps_per_epoch: optimiser steps in one epoch, or part of one, of this process.
         max_steps: optimiser steps after which to stop, those before a resumption not counted; -1 for no limit. (The
@@ -37,17 +37,17 @@ class TrainingModule(L.LightningModule):
 
     def __init__(self, learner: Learner, settings: TrainSettings, steps_per_epoch: int, max_steps: int = -1) -> None:
         super().__init__()
-        self.learner = learner.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU
+        self.learner = learner.to(memory_format=torch.channels_last)  # faster convolutions on CPU and GPU
         self.settings = settings
         self.steps_per_epoch = steps_per_epoch
-        self.batches_done = 0  # of the present epoch
+        self.batches_done = 0  # of the current epoch
         self.last_batch: Any = None
         self.max_steps = max_steps
         self._first_step = 0
 
     @property
     def step(self) -> int:
-        """Optimiser steps that lie behind, had the whole run been one of the present config."""
+        """Optimiser steps done, counted as if the whole run had used the current config."""
         return self.current_epoch * self.steps_per_epoch + self.batches_done // self.settings.grad_accumulation
 
     @property
@@ -57,19 +57,19 @@ class TrainingModule(L.LightningModule):
 
     @property
     def epoch_is_done(self) -> bool:
-        """Whether the present epoch is whole; --max-steps can end a run within one."""
+        """True if the current epoch is complete; --max-steps can end a run within one."""
         return self.batches_done >= self.trainer.num_training_batches
 
     def on_train_start(self) -> None:
         self._first_step = self.trainer.global_step
-        for group in self.optimizers().param_groups:  # a file to resume from brings those it was written with
+        for group in self.optimizers().param_groups:  # a resumed checkpoint holds the options of the earlier run
             group |= self._options()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self.batches_done = batch_idx
         for group in self.optimizers().param_groups:
             group["lr"] = self.settings.lr * self.lr_factor(self.step)
-        # The random state is a function of seed, place in the run and process: a resumed run draws the same numbers.
+        # The random state is a function of seed, epoch, batch and process: a resumed run draws the same numbers.
         key = np.random.SeedSequence([self.settings.seed, self.current_epoch, batch_idx, self.global_rank])
         L.seed_everything(int(key.generate_state(1)[0]), verbose=False)
 
@@ -101,7 +101,7 @@ class TrainingModule(L.LightningModule):
         return size / min(size, self.trainer.num_training_batches - batch_idx // size * size)
 
     def check_weights(self) -> None:
-        """Tries the weights out on the last batch, before they are saved over those of the epoch before.
+        """Tests the weights on the last batch, before they replace the saved ones of the epoch before.
 
         Raises:
             InputError: a weight or a loss is not finite.
@@ -110,7 +110,7 @@ class TrainingModule(L.LightningModule):
         with torch.no_grad(), self.trainer.precision_plugin.train_step_context():
             losses = self.learner(self.last_batch).losses
         bad = [f"loss {name}" for name, value in losses.items() if not torch.isfinite(value).all()]
-        state = self.learner.state_dict()  # with the statistics of the trial: weights of 1e30 show in them
+        state = self.learner.state_dict()  # with the batch statistics of this test, in which weights of 1e30 show
         bad += [name for name, value in state.items() if not torch.isfinite(value).all()]
         with torch.no_grad():
             for name, buffer in self.learner.named_buffers():
@@ -126,7 +126,7 @@ class TrainingModule(L.LightningModule):
         return torch.optim.SGD(parameters, lr=self.settings.lr, **self._options())
 
     def _options(self) -> dict[str, float]:
-        """The optimiser's options that do not change during a run, and may when it is resumed."""
+        """Optimiser options that are constant during a run, and may be changed when it is resumed."""
         s = self.settings
         return {"weight_decay": s.weight_decay} | ({"momentum": s.momentum} if s.optimizer == "SGD" else {})
 

@@ -1,4 +1,4 @@
-"""Going on with a run that was interrupted: what it was, what of that may be changed, and where its files are."""
+"""Resumption of an interrupted run: its identity, the settings that may change, and its files."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from models.weights import read_checkpoint, state_dict_of
 
 logger = logging.getLogger(__name__)
 
-OWN_FILES = ("checkpoint_", "resume", "logs", "val_results")  # of a run, in its folder
-# Whatever else is changed takes effect from the next epoch on.
+OWN_FILES = ("checkpoint_", "resume", "logs", "val_results")  # prefixes of its files in the folder of a run
+# These must not change; any other change takes effect from the next epoch on.
 FIXED = ("model", "loss", "distiller", "train_cfg.optimizer", "train_cfg.parts", "train_cfg.seed", "classes", "frozen")
-# Where a run finds what it starts with; that this is still the same shows in `frozen`, or does not matter any more.
+# Paths of a run's inputs: their content is compared in `frozen`, or has no effect after the start.
 PLACES = ("checkpoint", "config", "centers", "cfg_options", "pretrained", "pretrain", "result_path")
 
 
 def identity(cfg: Experiment, learner: Learner, images: int, devices: int, classes: Sequence[str]) -> dict[str, Any]:
-    """What a run is, for a file to resume from.
+    """Identity of a run, to be stored in the file to resume from.
 
     Args:
-        learner: before training.
-        images: in the training split.
+        learner: the learner before training.
+        images: number of images in the training split.
         devices: number of processes.
-        classes: of an object detector, in the order of its labels.
+        classes: class names of an object detector, in the order of its labels.
     """
     learned = {key for key in learner.state_dict() if not key.startswith("teachers.")}
     tensors = {**dict(learner.named_parameters()), **dict(learner.named_buffers())}
@@ -51,15 +51,15 @@ def identity(cfg: Experiment, learner: Learner, images: int, devices: int, class
 
 
 def resume_point(folder: Path, run: Mapping[str, Any], module: TrainingModule) -> tuple[Path | None, int]:
-    """The file to resume from, if there is one, and the epochs (or parts) that are done.
+    """Returns the file to resume from, if there is one, and the number of epochs (or parts) that are done.
 
     Args:
-        folder: of the run.
-        run: its `identity` as it is now; what may be changed and has been is logged.
-        module: as it will go on.
+        folder: folder of the run.
+        run: its current `identity`; permitted changes are logged.
+        module: the module that will be trained.
 
     Raises:
-        InputError: the file is damaged, of a network of other tensors, or of a run that is not this one.
+        InputError: the file is damaged, of a network with other tensors, or of another run.
     """
     path = folder / RESUME_FILE
     if not path.is_file():
@@ -81,7 +81,7 @@ def resume_point(folder: Path, run: Mapping[str, Any], module: TrainingModule) -
 
 
 def _spelt_out(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity of a run with the defaults of its model and train_cfg sections: to spell one out is no change."""
+    """Identity of a run with all defaults of its model and train_cfg sections, so that giving one is no change."""
     config = {**run["config"], "model": meaning(run["config"]["model"], training=True)}
     config["train_cfg"] = {f.name: f.default for f in fields(TrainSettings)} | dict(config.get("train_cfg", {}))
     return {**run, "config": config}
@@ -118,7 +118,7 @@ def start_anew(folder: Path, cfg: Experiment, devices: int) -> None:
     """Moves the files of an earlier run in the folder aside.
 
     Raises:
-        InputError: several processes need one of them, each when it starts.
+        InputError: a file of the earlier run is an input of this one, and several processes need it at their start.
     """
     earlier = [path for path in folder.glob("*") if path.name.startswith(OWN_FILES)]
     teachers = cfg.distiller.teachers if cfg.distiller else []

@@ -38,7 +38,7 @@ from models.weights import load_matching, read_checkpoint, state_dict_of
 
 logger = logging.getLogger(__name__)
 
-RESULTS = "val_results"  # of a run, in its folder
+RESULTS = "val_results"  # in the folder of a run
 
 
 def build_learner(cfg: Experiment, dataset: Dataset | None = None) -> Learner:
@@ -62,7 +62,7 @@ def build_learner(cfg: Experiment, dataset: Dataset | None = None) -> Learner:
 
 
 def _start_weights(student: torch.nn.Module, cfg: Experiment) -> None:
-    """Loads `train_cfg.pretrain`, and says what the student starts from."""
+    """Loads `train_cfg.pretrain`, and logs the initial weights of the student."""
     if pretrain := cfg.train_cfg.pretrain:
         content = read_checkpoint(pretrain)
         warn_other_model(cfg.model, content, pretrain, getattr(student, "classes", ()))
@@ -81,8 +81,8 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
     Args:
         cfg: the experiment.
         args: the options of engine.cli.
-        name: of the run; its files go to work_dirs/NAME unless --work-dir says otherwise.
-        teacher_precision: of the teachers of a distillation; None for that of the student.
+        name: name of the run; its files go to work_dirs/NAME unless --work-dir says otherwise.
+        teacher_precision: precision of the teachers of a distillation; None for that of the student.
 
     Returns:
         The folder of the run.
@@ -140,7 +140,7 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
         try:
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         except BaseException as error:
-            if isinstance(error, OSError) and not error.filename:  # of a log
+            if isinstance(error, OSError) and not error.filename:  # raised by a logger
                 error.filename = str(folder)
             if args.devices > 1:  # else the other processes wait for this one
                 trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL

@@ -1,7 +1,7 @@
 """The stages of multi-neck distillation: a teacher's descriptors of all training boxes, and the centres made of them.
 
-Stage 1 writes what its descriptors were made from, stage 2 passes it on, and stage 3 expects it: both ends take it from
-`provenance`.
+Stage 1 writes the provenance of its descriptors, stage 2 passes it on, and stage 3 compares it with that of its run.
+Both are made by `provenance`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ logger = logging.getLogger(__name__)
 
 
 def provenance(cfg: Experiment, teacher: Teacher, dataset: CocoDataset, precision: str = "32") -> Provenance:
-    """What the descriptors of a teacher's boxes are made from.
+    """Provenance of the descriptors of a teacher's boxes.
 
     Args:
-        cfg: of the distillation.
+        cfg: experiment of the distillation.
         dataset: its training split.
-        precision: that the teacher runs in.
+        precision: precision of the teacher.
     """
     return Provenance(
         teacher=teacher.checkpoint,
@@ -62,19 +62,19 @@ def collect(
     workers: int = 0,
     track: Track = silent,
 ) -> bool:
-    """Stage 1: writes the descriptors of all ground-truth boxes; a collection that was interrupted goes on.
+    """Stage 1: writes the descriptors of all ground-truth boxes; an interrupted collection is resumed.
 
     Images are taken one by one, without flip, at the largest of the training sizes. Only backbone and neck run.
 
     Args:
         cfg, teacher, dataset: see provenance.
-        path: of the file of features.
+        path: path of the file of features.
         most: images to take in this call; -1 for all.
         workers: processes that read and resize images.
         track: shows progress.
 
     Returns:
-        Whether the file is complete.
+        True if the file is complete.
 
     Raises:
         InputError: an image that cannot be read, features that are not finite, or features of another teacher or other
@@ -127,19 +127,19 @@ def centers_of(cfg: Experiment, teachers: Sequence[Teacher], dataset: CocoDatase
         if not Path(path).is_file():
             raise InputError(f"{path}: no class centres of teacher {teacher.number} there; {remedy}")
         centers = load_centers(path)
-        precision = str(centers.provenance.settings.get("precision"))  # any will do
+        precision = str(centers.provenance.settings.get("precision"))  # any precision is accepted
         centers.provenance.match(provenance(cfg, teacher, dataset, precision), path, remedy)
         found.append(centers)
     return found
 
 
 def features_path(folder: Path, number: int) -> Path:
-    """Where the features of teacher `number`, from 1, belong in the folder of a run."""
+    """Path of the features of teacher `number`, from 1, in the folder of a run."""
     return folder / f"roi_features_teacher{number}.npz"
 
 
 def centers_path(features: Path) -> Path:
-    """Where the centres made from a file of features belong."""
+    """Path of the centres made from a file of features."""
     return features.with_name(f"{features.stem}_centers.npz")
 
 
@@ -152,7 +152,7 @@ def _commands(cfg: Experiment, number: int, centers: Path) -> str:
 
 
 def _sides(dataset: CocoDataset) -> dict[str, int]:
-    """Sides of the images that are described: as in training, the largest where several are drawn."""
+    """Sides of the images that are described: those of training, the largest where one is drawn at random."""
     return {"short_side": max(dataset.transform.short_sides), "long_side": dataset.transform.long_side}
 
 

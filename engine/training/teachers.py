@@ -1,4 +1,4 @@
-"""The teachers of a distillation config: networks, trained weights, and whether they fit the student's data."""
+"""The teachers of a distillation config: networks, trained weights, and checks against the student's data."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Teacher:
     Attributes:
         number: its place in the list, from 1.
         checkpoint: the file of its weights.
-        network: with these weights.
-        weights: of the checkpoint, under the names there.
+        network: the network with these weights.
+        weights: state dict of the checkpoint, under its names.
         model: the `model` section of its config, with all defaults.
     """
 
@@ -41,9 +41,9 @@ def load_teacher(cfg: Experiment, number: int, dataset: Dataset | None) -> Teach
     """Reads the config and the checkpoint of a teacher.
 
     Args:
-        cfg: of the distillation.
-        number: which teacher, from 1.
-        dataset: what the student is trained on; its classes, if it has any, must be the teacher's.
+        cfg: experiment of the distillation.
+        number: number of the teacher, from 1.
+        dataset: training set of the student; its classes, if it has any, must be the teacher's.
 
     Raises:
         InputError: a missing checkpoint, one of another network than the teacher's config, a teacher of another task,
@@ -59,7 +59,7 @@ def load_teacher(cfg: Experiment, number: int, dataset: Dataset | None) -> Teach
             f"one with --cfg-options {field}.checkpoint=FILE"
         )
     content = read_checkpoint(entry.checkpoint)
-    source = f"teacher {number}, {entry.checkpoint}"  # what is wrong with the file names it
+    source = f"teacher {number}, {entry.checkpoint}"  # for messages
     weights = state_dict_of(content, source)
     check_same_model(own.model, content, source)
     network = new_detector(own.model, pretrained=False)
@@ -71,7 +71,7 @@ def load_teacher(cfg: Experiment, number: int, dataset: Dataset | None) -> Teach
 
 
 def _check_classes(teacher: Teacher, classes: list[str] | None, dataset: Dataset) -> None:
-    """Checkpoints of other projects do not name their classes; then the number must do."""
+    """Compares classes; checkpoints of other projects do not name theirs, so only the number is compared."""
     source, data = f"teacher {teacher.number} ({teacher.checkpoint})", str(dataset.ground_truth)
     if classes is not None:
         check_same_classes({data: dataset.classes, source: classes})

@@ -1,1 +1,1 @@
-"""What the demos are made of."""
+"""Parts of the demos."""

@@ -42,7 +42,7 @@ class Once:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, None if it is still to be run."""
+        """Duration; None if it is still to be run."""
         known = self._known("done")
         return known["seconds"] if self.product.exists() and known["key"] == self.key else None
 

@@ -1,1 +1,1 @@
-"""What the commands beside this folder are made of."""
+"""Parts of the commands beside this folder."""

@@ -53,7 +53,7 @@ def _filled_up(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def panel(heights: np.ndarray, areas: np.ndarray, kernels: int) -> np.ndarray:
-    """What the colours mean, and the histograms: (H, W, 3) uint8.
+    """Legend of the colours and histograms, (H, W, 3) uint8.
 
     Args:
         heights: of the text, in pixels.

@@ -50,7 +50,7 @@ class LabelledImage:
 
 @dataclass
 class Import:
-    """What goes for all files of one import, and what came up on the way.
+    """Settings of one import, and the problems found on the way.
 
     Attributes:
         images: folder of the images; None for where the annotation files say.

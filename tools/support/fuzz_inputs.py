@@ -1,4 +1,4 @@
-"""What `tools/fuzz.py` feeds to whom: small valid files, damage to them, and the readers of each kind."""
+"""Inputs of `tools/fuzz.py`: small valid files, damage to them, and the readers of each kind."""
 
 from __future__ import annotations
 
