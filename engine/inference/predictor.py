@@ -169,7 +169,7 @@ class Predictor:
 
         def inputs() -> Iterator[NetworkInput]:
             for item in track(loader, len(indices)):
-                results[item.key] = None  # reserves its place: batches come in another order
+                results[item.key] = None  # its place: batches come in another order
                 yield item
 
         outputs = network_outputs(self.network, inputs(), self.device, self.precision, self.batch_size)
