@@ -72,7 +72,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--report-speed",
         action="store_true",
-        help="also time each stage, and all together over all images",
+        help="also time each step, and all together over all images",
     )
     cli.testing_options(parser)
     cli.run(main, parser)

@@ -56,13 +56,13 @@ def measure(entry: Learner, study: Path, seed: int, teacher: int, batches: int) 
     learner = build_learner(cfg, dataset).train()
     size = cfg.data.batch_size
     found = {}
-    for stage in ("start", "end"):
-        if stage == "end":
+    for moment in ("start", "end"):
+        if moment == "end":
             path = study / "student_alone" / f"seed_{seed}" / LAST
             load_strict(learner.student, read_weights(path), source=path)
         indices = [[(number * size + i) % len(dataset) for i in range(size)] for number in range(batches)]
         each = [ratios(learner, cfg.task.collate([dataset[i] for i in batch])) for batch in indices]
-        found[stage] = {name: statistics.median(r[name] for r in each) for name in each[0]}
+        found[moment] = {name: statistics.median(r[name] for r in each) for name in each[0]}
     return found
 
 
@@ -83,9 +83,9 @@ def main() -> None:
     entries = [Learner.parse(text) for text in args.learners if text.strip()]
     rows = {entry.name: measure(entry, args.study, args.seed, teacher, args.batches) for entry in entries}
     print("| learner | term | at the beginning | at the end |\n| --- | --- | --- | --- |")
-    for name, stages in rows.items():
-        for term in stages["start"]:
-            print(f"| {name} | {term} | {stages['start'][term]:.2g} | {stages['end'][term]:.2g} |")
+    for name, moments in rows.items():
+        for term in moments["start"]:
+            print(f"| {name} | {term} | {moments['start'][term]:.2g} | {moments['end'][term]:.2g} |")
     if args.json:
         content = {"machine": machine(), "seed": args.seed, "batches": args.batches, "ratios": rows}
         args.json.write_text(json.dumps(content, indent=1) + "\n")

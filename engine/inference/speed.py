@@ -18,7 +18,7 @@ from engine.inference.pipeline import same_size_batches, start
 from engine.inference.predictor import Predictor, finish_output
 from engine.tasks.base import NetworkInput, NetworkOutput
 
-STAGES = ("decode", "resize", "network", "post_processing", "write")
+STEPS = ("decode", "resize", "network", "post_processing", "write")
 
 
 def measure_speed(predictor: Predictor, dataset: Dataset, indices: Sequence[int], images: int = 20) -> dict[str, float]:
@@ -49,11 +49,11 @@ def measure_speed(predictor: Predictor, dataset: Dataset, indices: Sequence[int]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(predictor.settings.result_path).name
         for _ in range(2):  # the first is the warm-up
-            times = _stage_times(predictor, dataset, few, path)
+            times = _step_times(predictor, dataset, few, path)
         results = predictor.predict(dataset, indices, clock)
         predictor.task.write(results, dataset, predictor.settings, path)
         elapsed = time.perf_counter() - begin
-    medians = {stage: float(np.median(times[stage])) for stage in STAGES}
+    medians = {step: float(np.median(times[step])) for step in STEPS}
     return {
         **medians,
         "images_per_second": len(indices) / elapsed,
@@ -63,20 +63,20 @@ def measure_speed(predictor: Predictor, dataset: Dataset, indices: Sequence[int]
 
 def speed_table(speed: Mapping[str, float]) -> str:
     """The result of `measure_speed` as lines of text."""
-    stages = [f"{stage:<26}{speed[stage]:9.2f} ms per image" for stage in STAGES]
-    return "\n".join([*stages, *(f"{name:<26}{speed[name]:9.2f}" for name in speed if name not in STAGES)])
+    steps = [f"{step:<26}{speed[step]:9.2f} ms per image" for step in STEPS]
+    return "\n".join([*steps, *(f"{name:<26}{speed[name]:9.2f}" for name in speed if name not in STEPS)])
 
 
-def _stage_times(predictor: Predictor, dataset: Dataset, indices: Sequence[int], path: Path) -> dict[str, list[float]]:
+def _step_times(predictor: Predictor, dataset: Dataset, indices: Sequence[int], path: Path) -> dict[str, list[float]]:
     """Milliseconds of each step of Predictor.predict, run one after the other, a value for each image."""
     task, device, times = predictor.task, predictor.device, defaultdict(list)
 
-    def timed(stage: str, images: int, function: Callable, *args: Any) -> Any:
+    def timed(step: str, images: int, function: Callable, *args: Any) -> Any:
         begin = time.perf_counter()
         value = function(*args)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times[stage] += [1000 * (time.perf_counter() - begin) / images] * images
+        times[step] += [1000 * (time.perf_counter() - begin) / images] * images
         return value
 
     def resize(image: np.ndarray, record: Any) -> NetworkInput:

@@ -54,8 +54,8 @@ def test_test_py_writes_scores_result_files_and_pictures(configs, student, work)
     )  # fmt: skip
     results = json.loads((work / "tested" / "results.json").read_text())
     assert f"{results['hmean']:.4f}" in output
-    stages = ["decode", "resize", "network", "post_processing", "write"]
-    assert list(results["speed"]) == [*stages, "images_per_second", "images_per_second_in_turn"]
+    steps = ["decode", "resize", "network", "post_processing", "write"]
+    assert list(results["speed"]) == [*steps, "images_per_second", "images_per_second_in_turn"]
     assert all(0 < value < float("inf") and name in output for name, value in results["speed"].items())
     assert results["protocol"] == "ctw1500" and results["variant"] == "official" and results["epoch"] == 2
     assert sorted(p.stem for p in (work / "tested" / "submit_ctw").glob("*.txt")) == sorted(results["per_image"])

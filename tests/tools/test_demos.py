@@ -1,4 +1,4 @@
-"""Both demos in miniature, from their first stage to the last file."""
+"""Both demos in miniature, from their first step to the last file."""
 
 import base64
 import html
@@ -15,7 +15,7 @@ from tools.demo import multineck_report as demo_multineck_report
 
 
 @pytest.fixture
-def stages_in_this_process(monkeypatch):
+def steps_in_this_process(monkeypatch):
     """Runs the commands of a demo as they are, without an interpreter for each, which spends its time on importing."""
 
     def run(command, check, **options):
@@ -35,7 +35,7 @@ def pictures_of(page: str) -> list[tuple[str, np.ndarray]]:
     ]
 
 
-def test_the_text_demo_ends_with_its_report(stages_in_this_process, tmp_path):
+def test_the_text_demo_ends_with_its_report(steps_in_this_process, tmp_path):
     out = tmp_path / "a demo"
     printed = run_script("tools/demo.py", "--small", "--out", out)
     assert printed.strip().splitlines()[-1] == f"{out / 'report.html'}   {out / 'summary.json'}"
@@ -54,7 +54,7 @@ def test_the_text_demo_ends_with_its_report(stages_in_this_process, tmp_path):
     assert run_script("tools/demo.py", "--small", "--out", out).count("done before") == 5
 
 
-def test_the_multineck_demo_ends_with_its_report(stages_in_this_process, tmp_path):
+def test_the_multineck_demo_ends_with_its_report(steps_in_this_process, tmp_path):
     out = tmp_path / "a demo"
     run_script("tools/demo_multineck.py", "--small", "--out", out)
     summary = json.loads((out / "summary.json").read_text())

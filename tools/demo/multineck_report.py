@@ -28,7 +28,7 @@ LEVELS = ("P2", "P3")
 def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Experiment]) -> None:
     """Writes OUT/report.html from the runs in OUT/NAME, trained by their configs."""
     scores = [[name.replace("_", " "), *(f"{value:.4f}" for value in summary[name].values())] for name in configs]
-    seconds = [[stage.replace("_", " "), f"{value:.0f}"] for stage, value in summary["seconds"].items()]
+    seconds = [[step.replace("_", " "), f"{value:.0f}"] for step, value in summary["seconds"].items()]
     parts = [
         "<p>Two teachers and a student with a multi-neck, each branch of which learns from one teacher; and the same "
         "student on its own. Trained and tested on synthetic shapes, scored as COCO does on images that none has "
@@ -47,7 +47,7 @@ def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Ex
         "<h2>Unseen images</h2><p>Green: ground truth. Red: detections with class and score.</p>",
         *_examples(out, configs),
         "<h2>Time</h2>",
-        table(["stage", "seconds"], seconds),
+        table(["step", "seconds"], seconds),
     ]
     write_page(out / "report.html", "Multi-neck distillation demo", parts)
 

@@ -24,7 +24,7 @@ NAMES = ("teacher", "student")
 def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Experiment]) -> None:
     """Writes OUT/report.html from the runs in OUT/teacher and OUT/student, trained by their configs."""
     scores = [[name, *(f"{summary[name][k]:.4f}" for k in ("precision", "recall", "hmean"))] for name in NAMES]
-    seconds = [[stage, f"{value:.0f}"] for stage, value in summary["seconds"].items()]
+    seconds = [[step, f"{value:.0f}"] for step, value in summary["seconds"].items()]
     parts = [
         "<p>A teacher and a student distilled from it, trained and tested on synthetic curved text. "
         "Scores: CTW1500 protocol, variant <i>official</i>, on images that neither has seen.</p>",
@@ -34,7 +34,7 @@ def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Ex
         "<h2>Unseen images</h2><p>Green: ground truth. Red: detections with their scores.</p>",
         *_examples(out, configs),
         "<h2>Time</h2>",
-        table(["stage", "seconds"], seconds),
+        table(["step", "seconds"], seconds),
     ]
     write_page(out / "report.html", "KKDnet demo", parts)
 

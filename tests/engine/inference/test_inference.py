@@ -21,7 +21,7 @@ from dataset.synthetic.text_set import label_line
 from engine.experiment import load_experiment
 from engine.inference import Predictor
 from engine.inference.pipeline import WAITING, network_outputs, same_size_batches
-from engine.inference.speed import STAGES, measure_speed, speed_table
+from engine.inference.speed import STEPS, measure_speed, speed_table
 from engine.settings import TestSettings
 from engine.tasks import TASKS
 from engine.tasks.base import NetworkInput
@@ -187,9 +187,9 @@ def test_object_detectors_find_the_same_in_batches_and_processes(tmp_path):
 def test_speed_of_every_stage_and_of_all_together(dataset, batch_size, workers):
     predictor = Predictor(Bright(), SETTINGS, CPU, batch_size=batch_size, workers=workers)
     speed = measure_speed(predictor, dataset, range(4), images=6)
-    assert list(speed) == [*STAGES, "images_per_second", "images_per_second_in_turn"]
+    assert list(speed) == [*STEPS, "images_per_second", "images_per_second_in_turn"]
     assert all(math.isfinite(value) and value > 0 for value in speed.values())
-    total = sum(speed[stage] for stage in STAGES)
+    total = sum(speed[step] for step in STEPS)
     assert speed["images_per_second_in_turn"] == pytest.approx(1000 / total)
     lines = speed_table(speed).splitlines()
     assert [line.split()[0] for line in lines] == list(speed)
