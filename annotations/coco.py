@@ -147,7 +147,7 @@ class Segmentations:
 
 
 class _Annotation(NamedTuple):
-    """What is kept of an annotation while the file is parsed; None for what it lacks."""
+    """Fields of an annotation that are kept while the file is parsed; None for a missing one."""
 
     id: Any
     image_id: Any

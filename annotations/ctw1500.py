@@ -58,7 +58,7 @@ def parse(text: str, where: str) -> list[Instance]:
 
 
 def _leading(fields: list[str]) -> int:
-    """How many fields are numbers, from the first on."""
+    """Number of leading fields that are numbers."""
     return next((i for i, field in enumerate(fields) if not is_number(field)), len(fields))
 
 

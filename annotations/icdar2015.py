@@ -70,7 +70,7 @@ def _instance(fields: Sequence[str], numbers: int, where: str, skipped: int = 0)
 
 
 def _leading(fields: Sequence[str]) -> int:
-    """How many fields are numbers, from the first on."""
+    """Number of leading fields that are numbers."""
     return next((i for i, field in enumerate(fields) if not is_number(field)), len(fields))
 
 

@@ -1,4 +1,4 @@
-"""What one line or row of a ground-truth file says."""
+"""One instance of text: a line or row of a ground-truth file."""
 
 from __future__ import annotations
 

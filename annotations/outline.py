@@ -38,7 +38,7 @@ def in_order(polygon: np.ndarray) -> np.ndarray:
 
 
 def are_fractions(polygons: Iterable[np.ndarray]) -> bool:
-    """Whether all coordinates lie within 0..1, as fractions of an image's sides do, and not only upon 0 and 1."""
+    """Whether all coordinates lie within 0..1, like fractions of an image's sides, and not all of them are 0 or 1."""
     found = False
     for polygon in polygons:
         if polygon.min() < 0 or polygon.max() > 1:

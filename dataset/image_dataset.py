@@ -1,4 +1,4 @@
-"""What every data set of images has in common: one seed a sample, and images that cannot be read."""
+"""Shared parts of all data sets of images: one seed a sample, and images that cannot be read."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ImageDataset(Dataset):
         """
 
     def overview(self) -> str:
-        """What there is, in one line: images, their sizes, instances, ignored ones, and what was left out and why.
+        """One line of contents: images, their sizes, instances, ignored ones, and what was left out and why.
 
         Sizes are those in the headers of some of the images, evenly spread: a large set is not opened for it.
         """

@@ -1,4 +1,4 @@
-"""What is wrong with a data set but can be lived with: counted, and said once instead of for every file."""
+"""Tolerable defects of a data set: counted, and reported once instead of for every file."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from keywords import keywords
 
 @dataclass(frozen=True)
 class Split:
-    """Where samples come from, and how they are brought to the network.
+    """Source of samples, and their transform to network input.
 
     Attributes:
         root: folder of the data.

@@ -1,4 +1,4 @@
-"""Whether two `model` sections of configs mean the same network, whatever they leave to defaults."""
+"""Comparison of `model` sections of configs by the network that they describe, defaults included."""
 
 from __future__ import annotations
 

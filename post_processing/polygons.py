@@ -77,7 +77,7 @@ def decode_psenet(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, 
 
 
 class _Axis(NamedTuple):
-    """How nearest-neighbour resizing maps one axis of the label map to the network input.
+    """Map of one axis of the label map to the network input by nearest-neighbour resizing.
 
     An outline passes straight along the copies between the first and the last one of a row or column, so it is
     traced where there are no others.
@@ -102,7 +102,7 @@ def _axis(source: int, target: int) -> _Axis:
 
 
 class _Instances(NamedTuple):
-    """What is known of each label of a map, by number."""
+    """Properties of each label of a map, by number."""
 
     area: np.ndarray  # (n,) float64: pixels at network-input size
     score: np.ndarray  # (n,) float64: mean over these

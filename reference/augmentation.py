@@ -18,7 +18,7 @@ from dataset.text.transforms import draw_colour, draw_crop, draw_geometry, map_p
 
 
 def plain_sample(record: TextRecord, rng: np.random.Generator, size: int, ratios: Sequence[float]) -> TrainSample:
-    """What TrainTransform(size, size) makes of the same random numbers, but for interpolation.
+    """Result of TrainTransform(size, size) for the same random numbers, but for interpolation.
 
     Labels are interpolated too, by nearest neighbour, and the image twice. Instances beside the crop are numbered.
 

@@ -56,7 +56,7 @@ class OneByOne(nn.Module):
 
 
 def centre_values(levels: Sequence[Tensor], image: int, target: Mapping[str, Tensor], centers: Tensor) -> list[float]:
-    """How near each box of an image lies to its centre of the class, at least 1."""
+    """Weight of each box of an image by its distance from the centre of its class, at least 1."""
     values = []
     for box, label in zip(target["boxes"], target["labels"]):
         found = descriptor([level[image : image + 1].float() for level in levels], box)

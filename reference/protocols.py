@@ -83,7 +83,7 @@ class SlowAreas(NamedTuple):
 
 
 class Oracle(NamedTuple):
-    """Where a slow reference has its areas from, and how it compares them: what rounding may decide is not tested."""
+    """Source of a slow reference's areas, and their comparison: cases that rounding may decide are not tested."""
 
     overlap: Callable[[np.ndarray, np.ndarray], float]
     ties: bool  # whether values equal to a threshold are as exact in the scores: those of boxes are
@@ -170,7 +170,7 @@ rational_sets = test_sets([("grid",), ("grid", "box")], most=3)
 
 
 class Expected(NamedTuple):
-    """What a slow reference finds in one image: credits, and what they are divided by."""
+    """Findings of a slow reference in one image: credits, and their divisors."""
 
     recall: float
     ground_truth: int

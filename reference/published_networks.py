@@ -166,7 +166,7 @@ class KKDNet(PAN):
         return self.maps(images)[1]
 
     def maps(self, images):
-        """What is distilled: text feature (the student's after `reduce_layer_ts`) and output maps."""
+        """Distilled maps: text feature (the student's after `reduce_layer_ts`) and output maps."""
         maps, root = self.pyramid(images), self.channels**0.5
         flat = [f.flatten(2) for f in maps]
         tokens = []

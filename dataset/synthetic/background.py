@@ -1,4 +1,4 @@
-"""What surrounds the text of the embedded data set: textures, shapes, marks that are not text, a camera."""
+"""Surroundings of the text in the embedded data set: textures, shapes, marks that are not text, a camera."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _GAP = 3  # px between two instances, so that neither rounding nor a shadow make
 
 @dataclass(frozen=True)
 class Style:
-    """How hard the images are. Ranges are (low, high).
+    """Difficulty of the images. Ranges are (low, high).
 
     Attributes:
         contrast: difference in lightness between text and its surroundings, grey levels.

@@ -22,7 +22,7 @@ _EMPTY = 0.04  # share of images without objects
 
 @dataclass(frozen=True)
 class Style:
-    """How hard the scenes are.
+    """Difficulty of the scenes.
 
     Attributes:
         objects, distractors: how many, both ends included.
@@ -48,7 +48,7 @@ STYLES = {
 
 @dataclass(frozen=True)
 class SceneObject:
-    """What can be seen of one object.
+    """Visible part of one object.
 
     Attributes:
         name: its class.

@@ -93,7 +93,7 @@ def label_line(polygon: np.ndarray) -> str:
 
 
 def _describe(train: int, test: int, size: Sequence[int], seed: int, fonts: list[Path], style: Style) -> dict:
-    """What decides the bytes of the set."""
+    """Everything that decides the bytes of the set."""
     return {
         "generator": GENERATOR,
         "train": train,

@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Warp:
-    """Where a strip lies in the image.
+    """Placement of a strip in the image.
 
     Attributes:
         length, height: size of the strip before the homography, in pixels.

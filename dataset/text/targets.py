@@ -1,4 +1,4 @@
-"""What a detector is trained on: text, kernel, instance and ignore maps drawn from polygons."""
+"""Training targets of a detector: text, kernel, instance and ignore maps drawn from polygons."""
 
 from __future__ import annotations
 

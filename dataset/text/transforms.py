@@ -51,7 +51,7 @@ def scaled_size(size: tuple[int, int], short_size: int, scale: float = 1.0, aspe
 
 @dataclass(frozen=True)
 class Geometry:
-    """What is drawn for one training sample, apart from the crop.
+    """Random geometry of one training sample, apart from the crop.
 
     Attributes:
         source: (H, W) of the image.

@@ -18,7 +18,7 @@ from models.registry import MODELS
 
 
 class RCNNOutput(NamedTuple):
-    """What one pass returns, for images (B, 3, H, W).
+    """Output of one pass, for images (B, 3, H, W).
 
     Attributes:
         pyramid: P2..P6, each (B, C, H/s, W/s) with s = 4, 8, 16, 32, 64 (P6 rounded up): what RPN and heads use.

@@ -1,4 +1,4 @@
-"""What every text detector returns, in training and in inference alike."""
+"""Output of every text detector, in training and in inference alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a parser of text annotations is, and what all of them need."""
+"""Base class of the parsers of text annotations, and their shared parts."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _is_mark(label: str) -> bool:
 
 
 def flaw_of(points: np.ndarray) -> str | None:
-    """What is wrong with points (k, 2) that enclose nothing, as DataIssues counts it; None for a polygon."""
+    """Defect of points (k, 2) that enclose nothing, as DataIssues counts it; None for a polygon."""
     if len(set(map(tuple, points.tolist()))) < 3:
         return "polygons with < 3 distinct points ignored"
     if (np.ptp(points, axis=0) < 1).all():

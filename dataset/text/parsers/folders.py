@@ -90,7 +90,7 @@ class _Listing:
 
 
 def _key(name: str) -> str:
-    """What two names of one file have in common."""
+    """Common part of two names of one file."""
     suffix = PurePath(name).suffix
     return composed(name[: len(name) - len(suffix)]) + suffix.lower()
 
