@@ -51,8 +51,8 @@ def parse_numbers(fields: Sequence[str], count: int, expected: str, where: str) 
 
     Args:
         fields: as split.
-        count: how many of them are numbers.
-        expected: what the line should hold, for messages.
+        count: number of fields that must be numbers.
+        expected: description of a valid line, for messages.
         where: file and line, for messages.
 
     Raises:

@@ -35,7 +35,7 @@ class ImageDataset(Dataset):
     together. In testing the first one stops the run.
 
     Args:
-        transform: what makes a sample of an image (H, W, 3), its record and a random generator; `training`
+        transform: function from an image (H, W, 3), its record and a random generator to a sample; `training`
             says what for.
         seed: of the augmentation, >= 0.
         issues: counts at least UNREADABLE.

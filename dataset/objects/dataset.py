@@ -38,7 +38,7 @@ class CocoDataset(ImageDataset):
         root: folder that the next two are relative to, as in `data.root`.
         annotations: instances file.
         images: folder of the images.
-        transform: what makes a sample of an image, a ObjectRecord and a random generator.
+        transform: function from an image, an ObjectRecord and a random generator to a sample.
         seed: of the augmentation, >= 0.
         with_masks: samples have masks.
         skip_empty: leave out images without a box; None for: in training.
@@ -211,7 +211,7 @@ def object_split(section: Mapping[str, Any], root: Path | str, training: bool) -
             CocoDataset and of ObjectTrainTransform or ObjectTestTransform; `root`, where a split lies elsewhere than
             the rest.
         root: `data.root`.
-        training: which of the two transforms.
+        training: ObjectTrainTransform, instead of ObjectTestTransform.
 
     Raises:
         InputError: unknown type or key, or a value that no sample can be made with.

@@ -25,7 +25,7 @@ class ObjectTrainTransform:
     """Resizing to a side drawn at random, and flip.
 
     Args:
-        short_sides: what the shorter side of the image is scaled to; one is drawn for every sample.
+        short_sides: lengths of the shorter side after scaling, pixels; one is drawn for every sample.
         long_side: limit of the longer side, px; it prevails over `short_sides`.
         flip: probability of a flip from left to right.
 

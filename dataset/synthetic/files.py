@@ -43,7 +43,7 @@ def write_set(
 
     Args:
         out: the root of the data set.
-        description: what decides the bytes of the set, for JSON; it is written with the set.
+        description: everything that decides the bytes of the set, as JSON; it is written with the set.
         write: fills the empty folder it is given.
         overwrite: replace a set of another description.
 

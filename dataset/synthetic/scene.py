@@ -75,7 +75,7 @@ def render_image(
         rng: the only source of chance.
         size: (W, H) in px, at least `MIN_SIDE` each.
         fonts: font files with the Latin alphabet, see `find_fonts`.
-        style: how hard the image is.
+        style: difficulty of the image.
         ink: optional (H, W) uint8 array of zeros that receives the coverage of the glyphs, 255 full.
 
     Returns:

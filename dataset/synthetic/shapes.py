@@ -25,7 +25,7 @@ class Style:
     """Difficulty of the scenes.
 
     Attributes:
-        objects, distractors: how many, both ends included.
+        objects, distractors: range of their number, both ends included.
         smallest: radius, px.
         contrast: grey levels between a shape and what it is painted on.
         noise: largest deviation of the sensor noise, grey levels.
@@ -72,7 +72,7 @@ def render_scene(
     Args:
         rng: the only source of chance.
         size: (W, H) in px, at least `MIN_SIDE` each.
-        style: how hard it is.
+        style: difficulty of the scene.
 
     Returns:
         (H, W, 3) uint8 **BGR** and its objects; their masks do not overlap.

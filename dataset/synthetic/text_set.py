@@ -58,7 +58,7 @@ def write_dataset(
         seed: non-negative; each image has its own generator, seeded by (seed, split, index).
         fonts: folder of font files, searched with its subfolders; None for those that matplotlib ships.
         workers: processes.
-        style: how hard the images are.
+        style: difficulty of the images.
         overwrite: replace a set that an earlier call wrote with other arguments.
         progress: called with (images done, images in all).
 

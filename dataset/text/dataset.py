@@ -30,7 +30,7 @@ class TextDataset(ImageDataset):
 
     Args:
         parser: the records.
-        transform: what makes a sample of an image (H, W, 3), a record and a random generator.
+        transform: function from an image (H, W, 3), a record and a random generator to a sample.
         seed: of the augmentation, >= 0.
     """
 
@@ -108,7 +108,7 @@ def text_split(section: Mapping[str, Any], root: Path | str, training: bool) -> 
         section: `type`, a name in PARSERS; keywords of that parser (`split`); and those of TrainTransform or
             TestTransform. `root`, where a split lies elsewhere than the rest.
         root: `data.root`.
-        training: which of the two transforms.
+        training: TrainTransform, instead of TestTransform.
 
     Raises:
         InputError: unknown type or key, or a value that no sample can be made with.

@@ -33,7 +33,7 @@ class TorchvisionResNet(IntermediateLayerGetter):
             and listed in the log.
         freeze_norm: batch norms use their running statistics and their scale and shift do not train, as usual at one
             or two images per step. None: True with `pretrained`, else False.
-        frozen_stages: how many stages do not train at all, from the input on; the stem belongs to the first. 0 to 4.
+        frozen_stages: number of stages, from the input on, that are not trained; the stem belongs to the first. 0 to 4.
             None: 1 with `pretrained`, else 0.
 
     Attributes:

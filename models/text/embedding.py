@@ -103,7 +103,7 @@ def draw_background(instances: Tensor, training_mask: Tensor, number: int) -> tu
 
     Args:
         instances, training_mask: (B, N); what the mask hides is background.
-        number: how many of each image, at most.
+        number: largest number in each image.
 
     Returns:
         Indices (B, K) into the N pixels, and (B, K) bool, false on those in excess of an image's background.

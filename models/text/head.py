@@ -17,7 +17,7 @@ class DenseHead(nn.Module):
     Args:
         in_channels: channels of the text feature.
         hidden: channels between the two convolutions.
-        maps: what the output channels are, in order: 'text', then 'kernel's, then 'embedding's if any.
+        maps: meaning of the output channels, in order: 'text', then 'kernel's, then 'embedding's if any.
     """
 
     def __init__(self, in_channels: int, hidden: int, maps: Sequence[str]) -> None:

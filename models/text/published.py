@@ -63,7 +63,7 @@ class Translation(NamedTuple):
     """A published state dict under this project's names.
 
     Attributes:
-        state: what fits the network, in the network's shapes.
+        state: the tensors that fit the network, in its shapes.
         matched: number of published tensors that found their place.
         unused: published tensors that belong to no detector of this project; harmless.
         problems: one line for every other tensor that has no counterpart of its shape, on either side. Without any,

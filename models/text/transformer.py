@@ -79,7 +79,7 @@ class VisualTransformer(nn.Module):
     Args:
         channels: channels of the pyramid.
         tokens: tokens per level.
-        passes: how often the one encoder block is applied.
+        passes: number of applications of the one encoder block.
     """
 
     levels = 4

@@ -52,7 +52,7 @@ class SynthTextIndex:
     """An index file, as a sequence of images. Pickled as the path alone, and opened again where it arrives.
 
     Attributes:
-        stamp: what the index was made of, as given to `write_index`.
+        stamp: identity of the source, as given to `write_index`.
         issues: kind -> (count, first place) of what was left out of it.
 
     Args:
