@@ -140,7 +140,7 @@ def settled(network: nn.Module, images: Tensor) -> nn.Module:
 
 
 def random_centers(seed: int, classes: int) -> Centers:
-    origin = Provenance("random", "0" * 64, tuple(map(str, range(classes))), "random", "0" * 64, 1, {})
+    origin = Provenance("random", "0" * 64, tuple(map(str, range(classes))), "random", "0" * 64, 1, "0" * 64, {})
     centers = np.random.default_rng(seed).normal(0, 0.1, (classes, 49)).astype(np.float32)
     return Centers(centers, np.arange(1, classes + 1, dtype=np.int32), origin)
 
