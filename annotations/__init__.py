@@ -1,6 +1,6 @@
-"""Ground-truth file formats, one module a benchmark: the content of one file in, its instances out.
+"""Parsers of ground-truth file formats, one module per benchmark: content of one file to its instances.
 
-No policy: nothing is left out, ignored or checked to enclose anything. Training data (`dataset`) and the
+No policy is applied: no instance is left out, ignored or checked for an area. Training data (`dataset`) and the
 evaluation protocols (`eval`) each apply their own rules to the same instances.
 """
 

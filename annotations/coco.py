@@ -1,4 +1,4 @@
-"""Object detection in COCO format: one JSON file in, flat arrays out.
+"""Object detection annotations in COCO format: one JSON file to flat arrays.
 
 Published with "Microsoft COCO: Common Objects in Context", Lin et al., 2014. Everything is checked, nothing is
 left out or clipped: training data (`dataset`) and the evaluation (`eval`) each apply their own rules.
@@ -36,7 +36,7 @@ class CocoAnnotations:
     Attributes:
         path: the file.
         image_ids: (m,) int64, all different.
-        file_names: m names, relative to the folder of the images, with slashes; those of Windows are turned.
+        file_names: m names, relative to the folder of the images, with forward slashes; backslashes are converted.
         image_sizes: (m, 2) int64, height and width in pixels.
         category_ids: C ids, ascending, usually with gaps.
         classes: C names in the order of `category_ids`, all different.
@@ -70,12 +70,12 @@ def read_coco(path: Path | str, with_masks: bool = False) -> CocoAnnotations:
     """Reads an instances file.
 
     Args:
-        path: such as `annotations/instances_train2017.json`.
+        path: instances file, such as `annotations/instances_train2017.json`.
         with_masks: read the segmentations too, which every annotation must then have.
 
     Raises:
         InputError: the file cannot be read, lacks one of its three lists, or an entry lacks a field, holds
-            something else than the format says, repeats an id, or refers to one that does not exist.
+            a value that the format does not allow, repeats an id, or refers to a missing id.
     """
     path = Path(path)
     content = _load(path, with_masks)
@@ -91,7 +91,7 @@ def read_coco(path: Path | str, with_masks: bool = False) -> CocoAnnotations:
     box_array = np.array(boxes, np.float64).reshape(-1, 4)
     areas = annotations.column("area", lambda v: v is None or is_number(v), "a number of pixels")
     for i, (area, (_, _, w, h)) in enumerate(zip(areas, boxes)):
-        if area is not None and area < 0 <= min(w, h):  # of a box inside out, which is none, it may be anything
+        if area is not None and area < 0 <= min(w, h):  # the area of an invalid box is not checked
             annotations.refuse(i, "area", area, "a number of pixels that is not negative")
     crowd = annotations.column("iscrowd", lambda v: v in (None, 0, 1), "0 or 1")
     index = annotations.look_up("image_id", positions, "images")
@@ -114,15 +114,15 @@ def read_coco(path: Path | str, with_masks: bool = False) -> CocoAnnotations:
 class Segmentations:
     """n masks: `segmentations[i]` is a list of polygons, each [x1, y1, x2, y2, ...], or a run-length encoding.
 
-    The corners of all polygons lie in one array. Encodings are rare, they stay as they are:
+    The corners of all polygons lie in one array. Encodings are rare and stored unchanged:
     `{"size": [h, w], "counts": ...}`, where the counts are a list or a (compressed) string.
 
     Args:
-        annotations: the checked rows.
-        sizes: (n, 2), height and width of the image of each.
+        annotations: checked rows of the list of annotations.
+        sizes: (n, 2), height and width of each annotation's image, pixels.
 
     Raises:
-        InputError: an annotation without a mask, or with one that is no mask of its image.
+        InputError: an annotation has no mask, or one that is invalid for its image.
     """
 
     def __init__(self, annotations: _Table, sizes: np.ndarray) -> None:
@@ -196,7 +196,7 @@ class _Table:
         return positions
 
     def look_up(self, key: str, known: dict[int, int], table: str) -> np.ndarray:
-        """(n,) int64: what `known` has for the ids in a field."""
+        """(n,) int64, the values of `known` for the ids in a field."""
         values = self.column(key, _is_integer, "an integer")
         if not all(map(known.__contains__, values)):
             i = next(i for i, value in enumerate(values) if value not in known)
@@ -230,7 +230,7 @@ def _kept(with_masks: bool, entry: dict[str, Any]) -> _Annotation:
 
 
 def _packed(segmentation: Any) -> Any:
-    """Polygons as arrays of float64; anything else as it is."""
+    """Polygons as arrays of float64; other values unchanged."""
     if not isinstance(segmentation, list):
         return segmentation
     try:
@@ -244,8 +244,8 @@ def _is_integer(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """A finite number, as JSON gives it."""
-    return type(value) in (int, float) and abs(value) <= MAX_COORDINATE**2  # NaN is not
+    """True for a JSON number of magnitude at most MAX_COORDINATE**2."""
+    return type(value) in (int, float) and abs(value) <= MAX_COORDINATE**2  # false for NaN
 
 
 def _is_side(value: Any) -> bool:
@@ -257,12 +257,12 @@ def _is_name(value: Any) -> bool:
 
 
 def is_box(value: Any) -> bool:
-    """Four numbers of pixels, as JSON gives them; the size may be negative."""
+    """True for four JSON numbers of pixels; width and height may be negative."""
     return isinstance(value, list) and len(value) == 4 and all(map(_is_coordinate, value))
 
 
 def _is_coordinate(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= MAX_COORDINATE  # NaN is not
+    return type(value) in (int, float) and abs(value) <= MAX_COORDINATE  # false for NaN
 
 
 def _is_segmentation(value: Any) -> bool:

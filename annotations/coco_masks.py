@@ -1,6 +1,6 @@
-"""Masks of the COCO format: polygons and two kinds of run-length encoding, brought to one, and to pixels.
+"""COCO masks: conversion of polygons and two kinds of run-length encoding to one encoding, and to pixels.
 
-An encoding counts pixels down the columns, in turn outside and inside the mask, in a list or in a string.
+An encoding holds run lengths in column-major order, alternately outside and inside the mask: a list or a string.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from errors import InputError
 
 MAX_PERIMETER = 2_000_000  # pixels; the codec keeps ten numbers for each
 
-_MAX_CHARACTERS = 8  # of a number: 2^40 pixels
+_MAX_CHARACTERS = 8  # per number of a string: 2^40 pixels
 
 
 def to_rle(segmentation: list[list[float]] | dict[str, Any], size: tuple[int, int], where: str) -> dict[str, Any]:
-    """The string form of a mask's encoding, as COCO's own tools rasterise it.
+    """Returns the encoding of a mask in string form, rasterised as by COCO's own tools.
 
     Args:
-        segmentation: polygons of 6 or more bounded numbers each, of which the union is taken, or an encoding
+        segmentation: polygons of 6 or more bounded numbers each, whose union is the mask, or an encoding
             `{"size": [H, W], "counts": ...}`.
         size: (H, W) of the image.
         where: file and position, for messages.
 
     Raises:
-        InputError: an encoding that does not count H·W pixels: the codec would never come back from comparing it;
-            or outlines longer than MAX_PERIMETER.
+        InputError: an encoding whose runs do not sum to H·W pixels (comparing it would hang the codec), or
+            outlines longer than MAX_PERIMETER.
     """
     if isinstance(segmentation, list):
         if sum(map(_perimeter, segmentation)) > MAX_PERIMETER:
@@ -59,11 +59,11 @@ def _perimeter(ring: list[float]) -> float:
 def _runs(text: str) -> list[int]:
     """The counts of the string form; negative ones where it is damaged.
 
-    A character holds 5 bits of a number, lowest first, and one that says whether more follow. From the fourth
-    on, what is written is the difference to the count before the last.
+    A character holds 5 bits of a number, lowest first, and a continuation bit. From the fourth number on, the
+    difference to the count two places before is stored.
     """
     codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
-    last = np.flatnonzero(codes & 32 == 0)  # of each number
+    last = np.flatnonzero(codes & 32 == 0)  # last character of each number
     known = text.isascii() and codes.min(initial=0) >= 0 and codes.max(initial=0) < 64
     if not known or not len(last) or last[-1] + 1 != len(codes):
         return [-1]

@@ -1,4 +1,4 @@
-"""CTW1500: curved text, 14 points an instance.
+"""CTW1500: curved text, 14 points per instance.
 
 Published with "Detecting Curve Text in the Wild: New Dataset and New Solution", Liu et al., 2017.
 """
@@ -13,23 +13,23 @@ from annotations.instance import Instance
 POINTS = 14
 _BOX = 4
 _QUAD = 8  # numbers
-_MARGIN = 5.0  # pixels by which published points leave their box
+_MARGIN = 5.0  # pixels by which published points may lie outside their box
 
 
 def parse(text: str, where: str) -> list[Instance]:
-    """The instances of one label file, one a line, in one of these forms; all lines of a file have the same.
+    """Parses the instances of one label file, one per line, all lines in the same one of these forms.
 
     *Published*: 32 numbers, xmin,ymin,xmax,ymax and 14 x,y pairs relative to (xmin, ymin); further fields are
-    passed over. There is no transcription and no ignore flag.
+    skipped. There is no transcription and no ignore flag.
 
     *Absolute*: 28 numbers, 14 x,y pairs in image coordinates, and then the transcription, which may hold
     commas. The copies of the data set made for text spotting have this form; they write `####` before the
-    transcription (taken off here), and `###` as the transcription of an instance to ignore.
+    transcription (removed here), and `###` as the transcription of an instance to ignore.
 
-    *Absolute behind the box*: 32 numbers as in the published form, but the pairs lie in the box that the first
-    four give, where as offsets they would leave it, in every line.
+    *Absolute after the box*: 32 numbers as in the published form, but in every line the pairs lie inside the box
+    of the first four numbers, whereas as offsets they would lie outside it.
 
-    *Polygons*: another even number of numbers, x,y pairs in image coordinates, and then the transcription.
+    *Polygons*: any other even count of numbers, x,y pairs in image coordinates, and then the transcription.
 
     A file is in an absolute form if any of its lines has that many numbers followed by a field that is no number.
     The whole file is then read so, since some transcriptions are numbers themselves.
@@ -63,14 +63,14 @@ def _leading(fields: list[str]) -> int:
 
 
 def _offsets_fit(values: np.ndarray) -> bool:
-    """Whether the pairs, as offsets from the corner of the box, stay in it, roughly."""
+    """True if the pairs, as offsets from the corner of the box, lie inside it up to a margin."""
     (low, high), points = values[:_BOX].reshape(2, 2), values[_BOX:].reshape(-1, 2)
     margin = _MARGIN + (high - low).max() / 4
     return bool(((points >= -margin) & (points <= high - low + margin)).all())
 
 
 def _points_fit(values: np.ndarray) -> bool:
-    """Whether the pairs themselves lie in the box, roughly."""
+    """True if the pairs, as image coordinates, lie inside the box up to a margin."""
     return _offsets_fit(np.concatenate([values[:_BOX], (values[_BOX:].reshape(-1, 2) - values[:2]).ravel()]))
 
 

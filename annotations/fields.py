@@ -16,7 +16,7 @@ MAX_LINES = 10_000  # of the labels or results of one image
 MAX_CORNERS = 5_000  # of one polygon
 
 _NUMBER = re.compile(r"\s*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
-_FOREIGN = re.compile(r"[^-+.\deE\s]", re.ASCII)  # in no number, though float() takes some: "_", "inf", other digits
+_FOREIGN = re.compile(r"[^-+.\deE\s]", re.ASCII)  # not in numbers, though float() takes some: "_", "inf", other digits
 _SHOWN = 60  # characters of a wrong field
 _LINE_END = re.compile(r"\r\n?|\n")
 
@@ -25,10 +25,10 @@ def numbered_lines(text: str, where: str) -> list[tuple[str, str]]:
     """(file and line number, line) of the lines that are not blank.
 
     Lines end in LF, CRLF or CR and nothing else: a transcription may hold any other separator Unicode has. A
-    byte-order mark is passed over.
+    byte-order mark is skipped.
 
     Raises:
-        InputError: more than MAX_LINES.
+        InputError: more than MAX_LINES lines.
     """
     lines = _LINE_END.split(text.removeprefix("\ufeff"))
     if len(lines) > MAX_LINES + 1:
@@ -37,20 +37,20 @@ def numbered_lines(text: str, where: str) -> list[tuple[str, str]]:
 
 
 def split_fields(line: str) -> list[str]:
-    """The fields between commas; what would be more than the numbers of MAX_CORNERS stays in the last one."""
+    """Splits a line at commas; fields beyond the 2·MAX_CORNERS + 1 first ones stay joined in the last one."""
     return line.split(",", 2 * MAX_CORNERS + 1)
 
 
 def is_number(field: str) -> bool:
-    """Whether a field is a decimal number, spaces around it allowed."""
+    """True if a field is a decimal number; surrounding spaces are allowed."""
     return _NUMBER.fullmatch(field) is not None
 
 
 def parse_numbers(fields: Sequence[str], count: int, expected: str, where: str) -> np.ndarray:
-    """The first `count` fields as (count,) float64.
+    """Converts the first `count` fields to (count,) float64.
 
     Args:
-        fields: as split.
+        fields: fields of one line, see `split_fields`.
         count: number of fields that must be numbers.
         expected: description of a valid line, for messages.
         where: file and line, for messages.
@@ -74,7 +74,7 @@ def parse_numbers(fields: Sequence[str], count: int, expected: str, where: str) 
 
 
 def _floats(fields: Sequence[str]) -> np.ndarray:
-    """Fields as float64, NaN for what is no number. After one search in all of them float() can judge."""
+    """Fields as float64, NaN where not numeric. After one search for foreign characters float() is strict enough."""
     if not _FOREIGN.search("".join(fields)):
         with contextlib.suppress(ValueError):
             return np.array([float(field) for field in fields], np.float64)

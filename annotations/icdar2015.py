@@ -1,4 +1,4 @@
-"""ICDAR 2015 incidental scene text: one quadrilateral a word; and the lists of other data sets in its style.
+"""ICDAR 2015 incidental scene text: one quadrilateral per word; and similar formats of other data sets.
 
 Published with "ICDAR 2015 Competition on Robust Reading", Karatzas et al., 2015.
 """
@@ -31,17 +31,17 @@ _SCRIPTS = {
 
 
 def parse(text: str, where: str) -> list[Instance]:
-    """The instances of one file, one a line, in one of four forms.
+    """Parses the instances of one file, one per line, in one of four forms.
 
     *ICDAR 2015*: `x1,y1,...,x4,y4,transcription`. The transcription may hold commas and quotes, and may be missing;
-    `###` stands for text that is not to be read, `"###"` is taken for it.
+    `###` marks illegible text, and `"###"` is read as `###`.
 
-    *MLT*: a script, such as `Latin`, stands before the transcription; so in every line of the file.
+    *MLT*: a script, such as `Latin`, precedes the transcription in every line of the file.
 
-    *RCTW-17*: `0` or `1`, for difficult text, stands before the transcription, which is in quotes; so in every line.
+    *RCTW-17*: `0` or `1`, for difficult text, precedes the quoted transcription in every line of the file.
 
-    *Polygons*: x,y pairs of any number of corners, then the transcription. A file has this form if a line of it
-    begins with 12 numbers or more that are corners close to each other, which a transcription like `1,000` is not.
+    *Polygons*: x,y pairs of any number of corners, then the transcription. A file has this form if one of its
+    lines begins with at least 12 numbers that are corners close to each other, unlike a transcription `1,000`.
 
     Args:
         text: content of the file, with or without byte-order mark, any line ends.

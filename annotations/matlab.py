@@ -1,7 +1,7 @@
 """Variables of MATLAB files, version 5 to 7.2: arrays of numbers, text, and cells of these.
 
-Read here instead of by scipy, whose reader ends the process on some damaged files (cells nested deep enough, for
-one). What is read is bounded: by the depth of cells, and by the bytes that compressed variables unpack to.
+Not read with scipy, whose reader crashes the process on some damaged files, such as deeply nested cells. The input
+is bounded: by the depth of cells, and by the bytes that compressed variables unpack to.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from errors import InputError
 MAX_UNPACKED = 8 << 20  # bytes of a variable of one image
 
 _HEADER = 128
-_MAX_DEPTH = 8  # of cells in cells; ground truth has 1
+_MAX_DEPTH = 8  # nesting of cells; ground truth has 1
 _MAX_DIMENSIONS = 8
 _PEEK = 4096  # bytes that hold the name of a compressed variable
 _MATRIX, _COMPRESSED, _CELL, _CHAR = 14, 15, 1, 4
@@ -29,7 +29,7 @@ _TEXT = {1: ("u1", "utf-8"), 2: ("u1", "utf-8"), 4: ("u2", "utf-16"), 16: ("u1",
 
 
 class _DamagedFile(Exception):
-    """Says what is wrong."""
+    """Defect of a file, given in the message."""
 
 
 class _Element(NamedTuple):
@@ -42,19 +42,19 @@ class _Element(NamedTuple):
 
 
 def load_variables(data: bytes, names: Sequence[str], where: str, limit: int = MAX_UNPACKED) -> dict[str, np.ndarray]:
-    """Those of the named variables that a file holds; the others of its variables are not read.
+    """Reads those of the named variables that a file holds, and no others.
 
     Args:
         data: content of the file.
-        names: of the variables.
-        where: its name, for messages.
-        limit: of the bytes of a variable.
+        names: names of the variables.
+        where: name of the file, for messages.
+        limit: maximum size of a variable, bytes.
 
     Returns:
-        By name: numbers as they are stored; text as an array of strings, one a row; cells as an array of objects.
+        Arrays by name: numbers in their stored type; text as strings, one per row; cells as objects.
 
     Raises:
-        InputError: no MATLAB file of these versions, a damaged one, or a variable of another kind.
+        InputError: not a MATLAB file of these versions, a damaged one, or a variable of another class.
     """
     try:
         order = {b"IM": "<", b"MI": ">"}.get(data[_HEADER - 2 : _HEADER])
@@ -68,7 +68,7 @@ def load_variables(data: bytes, names: Sequence[str], where: str, limit: int = M
 
 
 def cell_text(cell: np.ndarray) -> str:
-    """The characters of a cell without outer spaces; of several rows, one a line. Empty for an empty cell."""
+    """Returns the text of a cell without outer spaces, one line per row; empty for an empty cell."""
     return "\n".join(map(str, np.asarray(cell).flat)).strip()
 
 
@@ -106,7 +106,7 @@ class _Reader:
     def element(self, at: int, limit: int, padded: bool = True) -> _Element:
         """The element at an offset, which must end before `limit`."""
         kind, size = self._pair(self._data, at)
-        if kind >> 16:  # a small one: its data stand where the size would
+        if kind >> 16:  # small element: its data take the place of the size
             kind, size, start = kind & 0xFFFF, kind >> 16, at + 4
             following = at + 8
         else:
@@ -163,7 +163,7 @@ class _Reader:
         return cells.reshape(shape, order="F")
 
     def _text(self, shape: tuple[int, ...], at: int, end: int) -> np.ndarray:
-        """One string a row."""
+        """One string per row."""
         if not math.prod(shape):
             return np.zeros(0, str)
         element = self.element(at, end)

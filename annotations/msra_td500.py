@@ -1,4 +1,4 @@
-"""MSRA-TD500 and HUST-TR400: one rotated box a text line.
+"""MSRA-TD500 and HUST-TR400: one rotated box per text line.
 
 Published with "Detecting Texts of Arbitrary Orientations in Natural Images", Yao et al., 2012, and "A Unified
 Framework for Multi-Oriented Text Detection and Recognition", Yao et al., 2014.
@@ -16,10 +16,10 @@ _EXPECTED = "index difficult x y w h theta"
 
 
 def parse(text: str, where: str) -> list[Instance]:
-    """The instances of one file, one `index difficult x y w h theta` a line.
+    """Parses the instances of one file, one `index difficult x y w h theta` per line.
 
     (x, y) is the upper left corner and (w, h) the size, in pixels, of a box that is then turned about its centre
-    by theta in radians, from the x axis towards the y axis (clockwise as one sees the image). HUST-TR400 appends
+    by theta in radians, from the x axis towards the y axis (clockwise as displayed). HUST-TR400 appends
     a transcription, which may hold spaces.
 
     Args:

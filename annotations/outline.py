@@ -1,4 +1,4 @@
-"""Outlines that are right number by number: corners in the order in which one walks round, and in pixels."""
+"""Checks of whole outlines: corners in order along the outline, and coordinates in pixels."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Iterable
 
 import numpy as np
 
-_MAX_CORNERS = 64  # of what is looked at: pairs of edges are compared
+_MAX_CORNERS = 64  # of the polygons checked: all pairs of edges are compared
 
 
 def crosses(polygon: np.ndarray) -> bool:
-    """Whether two edges of a polygon (k, 2) cross, more than touch; of more than 64 corners nothing is said."""
+    """True if two edges of a polygon (k, 2) cross, beyond touching; always False for more than 64 corners."""
     if not 4 <= len(polygon) <= _MAX_CORNERS:
         return False
     a, b = polygon, np.roll(polygon, -1, axis=0)
     side_a, side_b = _sides(a, b, a), _sides(a, b, b)  # (edge, corner)
-    apart = side_a * side_b < 0  # the edge of the row has the ends of the other on different sides
+    apart = side_a * side_b < 0  # the row's edge separates the end points of the column's edge
     return bool((apart & apart.T).any())
 
 
 def in_order(polygon: np.ndarray) -> np.ndarray:
-    """The polygon with its corners put in order where that is what is wrong with it; else as it is.
+    """Reorders the corners of a polygon whose only defect is their order; returns any other unchanged.
 
-    The commonest slip is to write them row by row, as one reads: the upper ones from left to right, then the lower
-    ones from left to right, too. Four corners have one order in which no edges cross, up to direction and start.
+    The most common mistake is row-by-row order: the upper corners from left to right, then the lower ones from left
+    to right, too. Four corners have one order without crossing edges, up to direction and start.
 
     Args:
-        polygon: (k, 2).
+        polygon: (k, 2), x and y.
     """
     if not crosses(polygon):
         return polygon
@@ -38,7 +38,7 @@ def in_order(polygon: np.ndarray) -> np.ndarray:
 
 
 def are_fractions(polygons: Iterable[np.ndarray]) -> bool:
-    """Whether all coordinates lie within 0..1, like fractions of an image's sides, and not all of them are 0 or 1."""
+    """True if all coordinates lie within 0..1, like fractions of an image's sides, and not all are 0 or 1."""
     found = False
     for polygon in polygons:
         if polygon.min() < 0 or polygon.max() > 1:
@@ -48,6 +48,6 @@ def are_fractions(polygons: Iterable[np.ndarray]) -> bool:
 
 
 def _sides(a: np.ndarray, b: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(k, m): on which side of the line from a to b (k, 2) each of m points lies: -1, 1, or 0 for upon it."""
+    """(k, m): on which side of the line from a to b (k, 2) each of m points lies: -1, 1, or 0 on the line."""
     along, to = (b - a)[:, None], points[None] - a[:, None]
     return np.sign(along[..., 0] * to[..., 1] - along[..., 1] * to[..., 0])

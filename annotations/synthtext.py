@@ -1,4 +1,4 @@
-"""SynthText: words rendered into photographs, one quadrilateral a word, all of them in one MATLAB file.
+"""SynthText: words rendered into photographs, one quadrilateral per word, all in one MATLAB file.
 
 Published with "Synthetic Data for Text Localisation in Natural Images", Gupta et al., 2016.
 """
@@ -17,7 +17,7 @@ from errors import InputError
 from files import read_bytes
 
 _VARIABLES = ("imnames", "wordBB", "txt")
-_UNPACKED, _RATIO = 64 << 20, 20  # bytes that a variable may unpack to, and how many more for each byte of the file
+_UNPACKED, _RATIO = 64 << 20, 20  # bytes that a variable may unpack to, and further bytes per byte of the file
 
 
 class SynthTextImage(NamedTuple):
@@ -37,10 +37,10 @@ class SynthTextImage(NamedTuple):
 
 
 def read_mat(path: Path) -> Iterator[SynthTextImage]:
-    """The images of a `gt.mat`, in its order. The boxes of characters are not read.
+    """Yields the images of a `gt.mat`, in its order; the boxes of characters are not read.
 
     Raises:
-        InputError: not such a file, or an entry whose boxes are no 2 x 4 x n numbers of pixels.
+        InputError: not such a file, or an entry whose boxes are not 2 x 4 x n numbers of pixels.
     """
     data = read_bytes(path, limit=None)
     variables = load_variables(data, _VARIABLES, str(path), _UNPACKED + _RATIO * len(data))

@@ -25,14 +25,14 @@ _START = re.compile(r"\s*x\s*:")
 _AXES = re.compile(
     r"\s*x\s*:\s*\[\[(?P<x>[^][]*)\]\]\s*,\s*y\s*:\s*\[\[(?P<y>[^][]*)\]\]\s*,\s*ornt\s*:\s*\[", re.DOTALL
 )
-_BETWEEN = re.compile(r"\]\s*,\s*transcriptions\s*:\s*\[")  # one pattern for all would try this one's places in turn
+_BETWEEN = re.compile(r"\]\s*,\s*transcriptions\s*:\s*\[")  # separate, since one common pattern would backtrack
 _QUOTED = re.compile(r"\s*[uU]?(?P<quote>['\"])(?P<inner>.*)(?P=quote)\s*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([\\'\"nrt]))")
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def parse_mat(data: bytes, where: str) -> list[Instance]:
-    """The instances of one `.mat` file, one a row of the cell array `polygt` (or `gt`).
+    """Parses the instances of one `.mat` file, one per row of the cell array `polygt` (or `gt`).
 
     A row is: a label, x, a label, y, transcription, orientation. Coordinates may be row or column vectors of any
     number type; transcription and orientation may be empty cells.
@@ -42,7 +42,7 @@ def parse_mat(data: bytes, where: str) -> list[Instance]:
         where: its name, for messages.
 
     Raises:
-        InputError: no MATLAB file, none of the two variables, or a row that is not as described.
+        InputError: not a MATLAB file, neither of the two variables, or a row that is not as described.
     """
     variables = load_variables(data, _VARIABLES, where)
     name = next(iter(variables), None)
@@ -84,9 +84,9 @@ def _polygon(x: np.ndarray, y: np.ndarray, where: str) -> np.ndarray:
 
 
 def parse_text(text: str, where: str) -> list[Instance]:
-    """The instances of one plain-text file: `x: [[..]], y: [[..]], ornt: [u'c'], transcriptions: [u'..']`.
+    """Parses one plain-text file: `x: [[..]], y: [[..]], ornt: [u'c'], transcriptions: [u'..']`.
 
-    Arrays are as numpy prints them, so that long ones go on in the next line; strings are as Python prints them.
+    Arrays have numpy's print format, in which long ones span lines; strings have Python's.
 
     Args:
         text: content of the file; an empty one is an image without text.
@@ -134,7 +134,7 @@ def _unescape(match: re.Match[str]) -> str:
 
 
 def write_text(instances: Iterable[Instance]) -> str:
-    """The content of a plain-text file that `parse_text` reads back as these instances, one a line."""
+    """Formats instances, one per line, as a plain-text file that `parse_text` reads back."""
     return "".join(map(_line, instances))
 
 

@@ -1,7 +1,7 @@
 """PASCAL VOC annotations, and their conversion to COCO format.
 
 Published with "The Pascal Visual Object Classes Challenge: A Retrospective", Everingham et al., 2015. One XML file
-an image; pixels count from 1 and corners lie inside the box, so that (1, 1, W, H) is the whole image. Here, as in
+per image; pixels count from 1 and corners lie inside the box, so that (1, 1, W, H) is the whole image. Here, as in
 COCO, that is x = 0, y = 0, width = W, height = H.
 """
 
@@ -33,7 +33,7 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True)
 class VocObject:
-    """One object: its class, its box x, y, width, height in 0-based pixels, and whether it is hard to see."""
+    """One object: its class, its box x, y, width, height in 0-based pixels, and its `difficult` flag."""
 
     name: str
     box: tuple[float, float, float, float]
@@ -57,19 +57,19 @@ def parse(data: bytes, where: str) -> VocImage:
     """Parses one annotation file.
 
     Real files differ in the order of elements, hold fractions of pixels, leave flags empty or out, and give
-    objects parts with boxes of their own (which are passed over).
+    objects parts with boxes of their own (which are skipped).
 
     Args:
-        data: the XML.
-        where: its file name, for messages.
+        data: content of the XML file.
+        where: name of the file, for messages.
 
     Raises:
-        InputError: no XML, an XML with a document type (which VOC has not, and which may hold expanding
-            entities), or a field that is missing or no number.
+        InputError: not XML, XML with a document type (absent in VOC, and able to hold expanding entities), or a
+            field that is missing or not numeric.
     """
     try:
         root = ElementTree.fromstring(data, ElementTree.XMLParser(target=_PlainBuilder()))
-    except (ElementTree.ParseError, _DocumentType, ValueError, LookupError) as error:  # the last two: encodings
+    except (ElementTree.ParseError, _DocumentType, ValueError, LookupError) as error:  # the last two: bad encodings
         raise InputError(f"{where}: is no VOC annotation ({error}); correct or remove the file") from error
     height, width = (_number(root, f"size/{side}", where) for side in ("height", "width"))
     if not (height >= 1 and width >= 1 and height.is_integer() and width.is_integer()):
@@ -112,13 +112,13 @@ def _number(element: ElementTree.Element, path: str, where: str) -> float:
 
 
 def find_annotations(root: Path) -> dict[str, Path]:
-    """Image file below `root` -> annotation file, by name.
+    """Maps image files, as paths below `root`, to the annotation files of the same name.
 
     Args:
         root: a folder `VOC2012`, or a folder of such folders (`VOCdevkit`).
 
     Raises:
-        InputError: no `Annotations` there, or images of annotations are missing, or two have the same name.
+        InputError: no `Annotations` there, an annotation without its image, or two images of the same name.
     """
     years = [root] if (root / "Annotations").is_dir() else [p.parent for p in sorted(root.glob("*/Annotations"))]
     found, missing = {}, []
@@ -140,7 +140,7 @@ def find_annotations(root: Path) -> dict[str, Path]:
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    """The images in a folder, by name without suffix; other files, such as labels of another tool, are passed over."""
+    """The images in a folder, by name without suffix; other files, such as labels of another tool, are skipped."""
     images: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.name):
@@ -151,7 +151,7 @@ def _images(folder: Path) -> dict[str, Path]:
 
 
 def split_images(file_names: Sequence[str], seed: int) -> dict[str, list[str]]:
-    """Draws 8 : 1 : 1 of the images; the same for the same names and seed, whatever their order and folder.
+    """Splits images at random 8 : 1 : 1; the result depends on names and seed, not on order or folder.
 
     Returns:
         train, val and test -> file names, sorted.
@@ -174,7 +174,7 @@ def split_images(file_names: Sequence[str], seed: int) -> dict[str, list[str]]:
 def to_coco(
     images: Mapping[str, VocImage], ids: Mapping[str, int], classes: Sequence[str], skip_difficult: bool = False
 ) -> dict[str, Any]:
-    """The content of a COCO instances file. `difficult` is kept as a field; no object is a crowd.
+    """Returns the content of a COCO instances file. `difficult` is kept as a field; no object is a crowd.
 
     Args:
         images: file name -> annotation.

@@ -1,4 +1,4 @@
-"""Shared parts of all data sets of images: one seed a sample, and images that cannot be read."""
+"""Base class of all image data sets: one seed per sample, and handling of unreadable images."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from errors import InputError
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable images replaced by the next one"
-MAX_UNREADABLE = 0.01  # of the images of a training split
+MAX_UNREADABLE = 0.01  # share of the images of a training split
 
-_HEADERS = 50  # images that are looked at for their sizes
+_HEADERS = 50  # images whose headers are read for their sizes
 
 
 class ImageDataset(Dataset):
@@ -31,18 +31,18 @@ class ImageDataset(Dataset):
     was drawn before.
 
     In training an image that cannot be read is replaced by the next one that can, with a warning; when more
-    than 1 % of the images are found so (any at all of fewer than 100), the run is stopped. Workers count
-    together. In testing the first one stops the run.
+    than 1 % of the images are unreadable (any at all of fewer than 100), the run is stopped. Workers share
+    the count. In testing the first unreadable image stops the run.
 
     Args:
-        transform: function from an image (H, W, 3), its record and a random generator to a sample; `training`
-            says what for.
-        seed: of the augmentation, >= 0.
-        issues: counts at least UNREADABLE.
-        found: kind -> count of what was left out or changed when the annotations were read.
+        transform: function from an image (H, W, 3), its record and a random generator to a sample; its
+            attribute `training` is True for training.
+        seed: seed of the augmentation, >= 0.
+        issues: counter of defects, with at least the kind UNREADABLE.
+        found: kind -> count of annotations that were left out or changed on reading.
 
     Raises:
-        InputError: (UnreadableImage among them) as described.
+        InputError: an unreadable image (UnreadableImage), or too many of them, as described.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class ImageDataset(Dataset):
         """
 
     def overview(self) -> str:
-        """One line of contents: images, their sizes, instances, ignored ones, and what was left out and why.
+        """Summarises the contents in one line: images, sizes, instances, ignored ones, omissions with reasons.
 
-        Sizes are those in the headers of some of the images, evenly spread: a large set is not opened for it.
+        Sizes come from the headers of an evenly spread subset, so that a large set is not opened in full.
         """
         instances, ignored = self.instance_counts()
         sizes = list(self.some_sizes().values())
@@ -79,13 +79,13 @@ class ImageDataset(Dataset):
         return "; ".join([f"{self.issues.source}: {line}", *(f"{n} {kind}" for kind, n in self.found.items())])
 
     def some_sizes(self) -> dict[int, tuple[int, int]]:
-        """(H, W) of some of the images, evenly spread, as their headers say; by index."""
+        """(H, W), by index, of an evenly spread subset of the images, from their headers."""
         spread = np.unique(np.linspace(0, len(self) - 1, min(len(self), _HEADERS)).astype(int)).tolist()
         return {i: size for i in spread if (size := image_size(self.image_path(i)))}
 
     @abstractmethod
     def instance_counts(self) -> tuple[int, int]:
-        """Instances, and how many of them are ignored."""
+        """Number of instances, and number of ignored ones among them."""
 
     def __getitem__(self, key: int | tuple[int, int]) -> Any:
         epoch, index = key if isinstance(key, tuple) else (0, key)
@@ -97,7 +97,7 @@ class ImageDataset(Dataset):
         return self.transform(image, record, np.random.default_rng([self.seed, epoch, index]))
 
     def _read_or_next(self, index: int) -> tuple[np.ndarray, Any]:
-        while True:  # ends: every turn counts another image, and too many of them raise
+        while True:  # terminates: each iteration counts another image, and too many raise
             try:
                 return self.read(index)
             except UnreadableImage as error:

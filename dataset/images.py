@@ -1,4 +1,4 @@
-"""Reading an image file the way its annotation was made."""
+"""Reading of image files in the pixel frame of their annotations."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _END, _SCAN, _TEM = 0xD9, 0xDA, 0x01
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 _LIMIT = "KKDNET_MAX_PIXELS"
-_DEPTHS = (8, 10, 12)  # bits that are stored in 16
-_BYTES = 8  # that a pixel may take in a file: four colours of 16 bits
+_DEPTHS = (8, 10, 12)  # bit depths that are stored in 16 bits
+_BYTES = 8  # upper bound per pixel in a file: four channels of 16 bits
 _SCAN_MARKER, _SCANS = b"\xff\xda", 50  # a progressive JPEG has 10 or 20
-_HEADER = 1 << 18  # bytes in which a size is looked for
+_HEADER = 1 << 18  # bytes searched for the size
 _ROWS = 256
 
 
@@ -39,12 +39,12 @@ class UnreadableImage(InputError):
 
 
 def max_pixels() -> int:
-    """The most pixels that an image may have: those of the environment variable KKDNET_MAX_PIXELS, or 2^26.
+    """Maximum number of pixels of an image: the environment variable KKDNET_MAX_PIXELS, or 2^26.
 
-    A file of some KB can ask for gigabytes, so its header is looked at before it is decoded.
+    A file of some KB can decode to gigabytes, so its header is checked before decoding.
 
     Raises:
-        InputError: the variable is no whole number above 0.
+        InputError: the variable is not a positive integer.
     """
     text = os.environ.get(_LIMIT, "")
     if not text:
@@ -57,19 +57,19 @@ def max_pixels() -> int:
 def read_image(path: Path | str) -> np.ndarray:
     """Reads an image as stored: EXIF orientation is ignored, since annotations refer to the stored pixels.
 
-    Transparent pixels are shown on white, as viewers do, since text may stand in the transparency alone; one that
-    is 0 everywhere counts as none. Of 16 bits the upper 8 are taken; where all values fit into 8, 10 or 12 bits, as
-    cameras and scanners store them, the upper 8 of these.
+    Transparent pixels are composited on white, as in viewers, since text may exist in the alpha channel alone; an
+    alpha channel of zeros is disregarded. 16-bit values are reduced to their upper 8 bits; where all values fit
+    into 8, 10 or 12 bits, as from cameras and scanners, to the upper 8 of these.
 
     Args:
-        path: any format OpenCV decodes.
+        path: image file of any format that OpenCV decodes.
 
     Returns:
         (H, W, 3) uint8, RGB.
 
     Raises:
         UnreadableImage: the file cannot be opened or decoded, has more than `max_pixels`, or is a JPEG or PNG that
-            ends before its end marker (the decoder would fill the rest with grey and say nothing).
+            ends before its end marker (the decoder would silently fill the rest with grey).
     """
     try:
         data = read_bytes(path, limit=_BYTES * max_pixels())
@@ -90,7 +90,7 @@ def read_image(path: Path | str) -> np.ndarray:
     try:
         if size is None:
             image = None
-        elif data.startswith(_JPEG_START):  # which has neither: the decoder brings it to RGB, CMYK too
+        elif data.startswith(_JPEG_START):  # no alpha, no 16 bits: the decoder converts to RGB, CMYK too
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
         else:
             image = _to_rgb(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
@@ -102,7 +102,7 @@ def read_image(path: Path | str) -> np.ndarray:
 
 
 def image_size(path: Path | str) -> tuple[int, int] | None:
-    """(H, W) as the header says, without decoding; None where that cannot be told."""
+    """Returns (H, W) from the header, without decoding; None if it cannot be determined."""
     try:
         with open_regular(path) as file:
             return _size(file.read(_HEADER))
@@ -141,7 +141,7 @@ def _to_8_bits(image: np.ndarray) -> np.ndarray:
 
 
 def _size(data: bytes) -> tuple[int, int] | None:
-    """(H, W) in a header. PNG and JPEG are looked at here, as others are too strict with them."""
+    """(H, W) in a header. PNG and JPEG are parsed here, since Pillow is too strict with them."""
     if data.startswith(_PNG_START):
         return (*struct.unpack_from(">II", data, 16)[::-1],) if len(data) >= 24 else None
     if data.startswith(_JPEG_START):
@@ -152,8 +152,8 @@ def _size(data: bytes) -> tuple[int, int] | None:
             with Image.open(io.BytesIO(data)) as picture:
                 return picture.size[::-1]
     except Image.DecompressionBombError:
-        return (1 << 14, 1 << 14)  # more than twice what Pillow warns of: at least so many
-    except Exception:  # what is damaged makes the reader raise nearly anything
+        return (1 << 14, 1 << 14)  # a lower bound: more than twice Pillow's warning limit
+    except Exception:  # damaged files make the reader raise nearly any exception
         return None
 
 
@@ -169,7 +169,7 @@ def _is_cut_off(data: bytes) -> bool:
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Kind and position, behind the marker, of the segments up to the first scan or the end.
 
-    They are walked, so that what stands in a thumbnail is not taken for the image's.
+    They are walked in order, so that segments of a thumbnail are not mistaken for the image's.
     """
     position = len(_JPEG_START)
     while marker := _JPEG_MARKER.search(data, position):
@@ -182,8 +182,8 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _jpeg_ends(data: bytes) -> bool:
-    """From the first scan on the end marker is looked for from the back, where it mostly is: no scan and no table
-    holds these two bytes.
+    """True if an end marker exists; from the first scan on it is searched from the back, where it mostly is: no scan
+    and no table holds these two bytes.
     """
     for kind, position in _jpeg_segments(data):
         if kind == _END:
@@ -210,7 +210,7 @@ def _png_ends(data: bytes) -> bool:
 
 
 def normalise(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB to (3, H, W) float32, less the ImageNet mean, over its standard deviation."""
+    """Normalises (H, W, 3) uint8 RGB to (3, H, W) float32 by the ImageNet mean and standard deviation."""
     out = np.empty((3, *image.shape[:2]), np.float32)
     for channel, plane in enumerate(cv2.split(image)):
         cv2.LUT(plane, _NORMALISED[channel], dst=out[channel])

@@ -11,10 +11,10 @@ logger = logging.getLogger(__name__)
 
 
 class DataIssues:
-    """Counts, per kind, what a parser leaves out of its annotation files.
+    """Counts, per kind, the annotations that a parser leaves out.
 
     Args:
-        source: whose issues these are, for the messages: 'CTW1500 train'.
+        source: name of the data set in messages, such as 'CTW1500 train'.
     """
 
     def __init__(self, source: str) -> None:
@@ -38,14 +38,14 @@ class DataIssues:
 
 
 class SampleIssues:
-    """Counts, per kind and sample, what shows only once an image is read.
+    """Counts, per kind and sample, the defects that appear only when an image is read.
 
     That happens in the worker processes of a DataLoader, so the counts lie in shared memory: every worker of
     this process and the process itself see the same numbers. A sample that comes back in a later epoch is
     counted once. Processes of a distributed run count separately.
 
     Args:
-        source: whose issues these are, for the messages.
+        source: name of the data set in messages.
         length: number of samples.
         kinds: plural phrases, one for each kind.
     """

@@ -18,11 +18,11 @@ class EpochSampler(Sampler):
 
     Args:
         length: number of samples.
-        seed: of the order, >= 0.
-        parts: cuts the order of an epoch into that many parts of equal length, each of which the training loop
-            takes for an epoch of its own.
-        shuffle: a new permutation every epoch, or 0..length-1.
-        rank, world_size: this process and how many there are.
+        seed: seed of the order, >= 0.
+        parts: number of equal parts of the order of an epoch, each of which the training loop treats as an epoch
+            of its own.
+        shuffle: use a new permutation every epoch instead of 0..length-1.
+        rank, world_size: index of this process, and number of processes.
 
     Raises:
         ValueError: arguments out of range.
@@ -38,7 +38,7 @@ class EpochSampler(Sampler):
         self.epoch, self.part = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """To be called with the number of the epoch, or part, before it begins; Lightning does so by itself."""
+        """Sets the number of the epoch, or part, before it begins; Lightning calls this by itself."""
         self.epoch, self.part = divmod(epoch, self.parts)
 
     def __len__(self) -> int:

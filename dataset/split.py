@@ -1,4 +1,4 @@
-"""A split of a data set as a config gives it, checked and not read yet."""
+"""Split of a data set as described by a config: checked, not read yet."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Split:
     Attributes:
         root: folder of the data.
         reader: class that reads the annotations there.
-        options: its further arguments.
-        transform: makes a sample of an image (H, W, 3), a record and a random generator.
+        options: further arguments of the reader.
+        transform: function from an image (H, W, 3), a record and a random generator to a sample.
     """
 
     root: Path
@@ -31,17 +31,17 @@ class Split:
 def make_split(
     field: str, reader: type, given: set[str], transform: type, options: Mapping[str, Any], root: Path | str
 ) -> Split:
-    """Shares the options of a section out between reader and transform.
+    """Divides the options of a section between reader and transform.
 
     Args:
-        field: of the config, for messages.
+        field: name of the config field, for messages.
         reader, transform: classes.
         given: arguments of the reader that no config may set.
-        options: of the section, without its type.
-        root: `data.root`; a `root` among the options stands for a split that lies elsewhere.
+        options: options of the section without `type`.
+        root: `data.root`; a `root` among the options overrides it.
 
     Raises:
-        InputError: an option that neither has.
+        InputError: an option that neither accepts.
     """
     of_reader = keywords(reader).keys() - given
     known = of_reader | keywords(transform).keys()

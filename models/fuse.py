@@ -9,10 +9,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fuse_batch_norm(model: nn.Module) -> nn.Module:
-    """A copy of a network in evaluation mode in which every convolution has taken in the batch norm that follows it.
+    """Returns a copy of a network in evaluation mode, with batch norms folded into the convolutions before them.
 
     A batch norm belongs to the convolution registered just before it in the same module, which holds for every
-    network of this package; a batch norm that follows no convolution is left as it is.
+    network of this package; a batch norm that follows no convolution stays unchanged.
     """
     model = copy.deepcopy(model).eval()
     for module in model.modules():

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from keywords import keywords
 from models.registry import MODELS
 
-# What training needs and a trained network does not depend on, what follows from other parts, and whether masks are
-# predicted at all.
+# Options that only training needs, options that follow from other parts, and the option that turns the prediction of
+# masks off.
 _WITHOUT_MEANING = {
     "pretrained", "recompute", "freeze_norm", "frozen_stages", "samples", "positive_iou", "pre_nms_train",
     "post_nms_train", "predict_masks", "in_channels",
 }  # fmt: skip
-# What a trained network may be run with differently: how many boxes are looked at, and which of them are given.
+# Options that may change after training: the number of boxes considered, and the selection of those returned.
 _ADJUSTABLE = {"score_thresh", "nms_thresh", "detections", "pre_nms_test", "post_nms_test"}
 _DEFAULT_PARTS = {"rpn": {"type": "RPN"}}  # of RCNN, see build_rcnn
 
@@ -24,8 +24,8 @@ class Difference(NamedTuple):
 
     Attributes:
         key: its path, such as 'model.neck.version'.
-        first, second: the values; of a part, its type.
-        adjustable: the weights fit both values; only what is taken of the detections differs.
+        first, second: the values; for a part, its type.
+        adjustable: the weights fit both values; only the selection of detections differs.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Difference(NamedTuple):
 
 
 def model_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
-    """The keys in which two `model` sections differ in meaning, those that change what is computed first.
+    """The keys in which two `model` sections differ in meaning, ordered with those that change the computation first.
 
     Keys that are left out have the defaults of their class. Keys that only training reads are passed over.
     """
@@ -44,10 +44,10 @@ def model_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> li
 
 
 def meaning(part: Any, training: bool = False) -> Any:
-    """A section, or a value, as it is compared: with all defaults, without what has no meaning for the network.
+    """Comparable form of a section or value: with all defaults, without options irrelevant to the network.
 
     Args:
-        training: with what has a meaning for its training alone.
+        training: keep the options that are relevant to training alone.
     """
     if isinstance(part, (list, tuple)):
         return [meaning(value, training) for value in part]
@@ -55,8 +55,8 @@ def meaning(part: Any, training: bool = False) -> Any:
         return part
     values = {**_defaults(part.get("type")), **part}
     if values.get("type") in MODELS.module_dict:
-        values["type"] = MODELS.get(values["type"]).__name__  # some have an older name, too
-    if isinstance(values.get("name"), str):  # timm's names: what follows the dot says where weights come from
+        values["type"] = MODELS.get(values["type"]).__name__  # some have an older alias
+    if isinstance(values.get("name"), str):  # in timm's names the part after the dot is the source of the weights
         values["name"] = values["name"].partition(".")[0]
     without = {"in_channels"} if training else _WITHOUT_MEANING
     return {key: meaning(value, training) for key, value in values.items() if key not in without}

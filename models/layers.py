@@ -29,7 +29,7 @@ def upsample_to(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _without_gaps(gradient: Tensor) -> Tensor:
-    """Copies the slice that the backward pass of `cat` hands on: that of upsampling takes many times as long on one."""
+    """Copies the gradient slice from the backward pass of `cat`, on which that of upsampling is many times slower."""
     return gradient.contiguous(memory_format=torch.channels_last)
 
 
@@ -45,7 +45,7 @@ def init_kaiming(module: nn.Module) -> None:
 
 
 def require_finite(what: str, *tensors: Tensor) -> None:
-    """Raises InputError for values that are no numbers: later steps would drop them, as if nothing were found."""
+    """Raises InputError for values that are not finite: later steps would drop them silently."""
     if not all(bool(tensor.isfinite().all()) for tensor in tensors):
         raise InputError(
             f"the {what} that the detector computes are not finite; try --precision 32, or another checkpoint"

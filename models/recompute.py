@@ -1,4 +1,4 @@
-"""Trading time for memory: activations of a part are computed again in the backward pass instead of being kept."""
+"""Recomputation of a part's activations in the backward pass, which saves memory at the cost of time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading weight files: local, tensors only, with errors that say what did not fit."""
+"""Reading weight files: local, tensors only, with errors that name the mismatch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path}: refused, it holds more than tensors and plain containers (or is no checkpoint at all); "
             "save it again as {'state_dict': model.state_dict()}"
         ) from error
-    except Exception as error:  # what a damaged file makes the reader raise is of no fixed type
+    except Exception as error:  # damaged files make the reader raise exceptions of any type
         raise InputError(f"{path}: truncated or not a PyTorch checkpoint; copy or train it again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, expected a dict with 'state_dict'")
@@ -53,7 +53,7 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str | Path) -> dict[str
     """The tensors of a checkpoint, without `module.` prefixes.
 
     Raises:
-        InputError: there are none, or one of them holds what no trained network holds (see `check_numbers`).
+        InputError: there are none, or one of them is refused by `check_numbers`.
     """
     state = checkpoint.get("state_dict", checkpoint)
     if not isinstance(state, Mapping):
@@ -76,7 +76,7 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str | Path) -> dict[str
 
 
 def check_numbers(state: Mapping[str, Tensor], source: str | Path) -> None:
-    """Refuses weights that make every score meaningless without any error.
+    """Refuses weights that would silently make every score meaningless.
 
     Raises:
         InputError: names the first tensor with NaN or an infinity, the first negative variance, or a tensor that is
@@ -97,7 +97,7 @@ def check_numbers(state: Mapping[str, Tensor], source: str | Path) -> None:
 
 
 def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
-    """Loads every tensor; InputError names in short the keys and shapes that differ, and changes nothing then."""
+    """Loads every tensor, or raises InputError that names the differing keys and shapes in short, before any change."""
     missing, unexpected, reshaped = _differences(model, state)
     if missing or unexpected or reshaped:
         parts = [
@@ -121,7 +121,7 @@ def load_matching(model: nn.Module, state: Mapping[str, Tensor], source: str | P
     """Loads the tensors whose name and shape match; returns and logs the names left out or not found.
 
     Raises:
-        InputError: nothing matches at all.
+        InputError: no tensor matches.
     """
     missing, unexpected, reshaped = _differences(model, state)
     left_out = set(unexpected) | {name.split(" ")[0] for name in reshaped}

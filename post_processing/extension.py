@@ -1,4 +1,4 @@
-"""Finds the compiled extensions, or says how to build them."""
+"""Loading of the compiled extensions, with build instructions where they are missing."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -32,7 +32,7 @@ pse = _load("pse")
 
 
 def require_extension() -> None:
-    """Return silently when the extensions are there.
+    """Check that the compiled extensions are available.
 
     Raises:
         InputError: one is not built, or not for this Python; the message says how to build it.

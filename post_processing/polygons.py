@@ -36,7 +36,7 @@ def _masks_and_score(logits: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
 def decode_pan(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, np.ndarray]:
     """Instances from the six output maps of a PAN head (PAN, Wang et al., ICCV 2019, section 3.4).
 
-    Embeddings outside the text, which the method sets to zero, are never looked at: kernels lie inside the
+    Embeddings outside the text, which the method sets to zero, are not read: kernels lie inside the
     text and growth stays there.
 
     Args:
@@ -198,8 +198,8 @@ def labels_to_polygons(
 ) -> list[Detection]:
     """Scored polygons in pixels of the original image, by label number (PAN, Wang et al., ICCV 2019).
 
-    Equals bringing both maps to the network-input size by nearest neighbour and working there, without doing
-    so.
+    Equivalent to resizing both maps to the network input by nearest neighbour, but computed without the resize.
+
     An outline runs through pixel centres. One that encloses no area, that of an instance one pixel wide, is
     replaced by the minimum-area rectangle of the unit squares around its pixels.
 
@@ -208,8 +208,8 @@ def labels_to_polygons(
         score: (h, w) float text probability.
         network_size: (height, width) of the network input.
         original_size: (height, width) of the original image.
-        min_area: fewest pixels at network-input size.
-        min_score: lowest mean score.
+        min_area: minimum area, pixels at network-input size.
+        min_score: minimum mean score, 0 to 1.
         bbox_type: ``poly``, the outer contour of the instance's largest part, or ``rect``, the minimum-area
             rectangle of its pixels as 4 corners.
 

@@ -1,1 +1,1 @@
-"""The definitions written down plainly and slowly, to compare with: nothing but tests and benchmarks imports it."""
+"""Literal, slow reference implementations for comparison; only tests and benchmarks import them."""

@@ -1,4 +1,4 @@
-"""A training sample made in the plain way: every map full-size, and one step after the other for all of them."""
+"""Reference for training samples: all maps at full size, transformed step by step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dataset.text.transforms import draw_colour, draw_crop, draw_geometry, map_p
 
 
 def plain_sample(record: TextRecord, rng: np.random.Generator, size: int, ratios: Sequence[float]) -> TrainSample:
-    """Result of TrainTransform(size, size) for the same random numbers, but for interpolation.
+    """Returns the result of TrainTransform(size, size) for the same random numbers, up to interpolation.
 
     Labels are interpolated too, by nearest neighbour, and the image twice. Instances beside the crop are numbered.
 
@@ -87,14 +87,14 @@ def draw(canvas: np.ndarray, polygon: np.ndarray, value: int) -> None:
 
 
 def rotated(image: np.ndarray, angle: float) -> np.ndarray:
-    """About the centre; what leaves the canvas is lost. Labels (H, W) by nearest neighbour."""
+    """Rotates by `angle` degrees about the centre, on the same canvas; labels (H, W) by nearest neighbour."""
     h, w = image.shape[:2]
     matrix = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), angle, 1)
     return cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_NEAREST if image.ndim == 2 else cv2.INTER_LINEAR)
 
 
 def cropped(image: np.ndarray, place: tuple[int, int], size: int) -> np.ndarray:
-    """From (top, left) on, padded with zeros to (size, size)."""
+    """Crops from `place` (top, left) on, padded with zeros to (size, size)."""
     top, left = place
     part = image[top : top + size, left : left + size]
     padding = (size - part.shape[0], size - part.shape[1])
@@ -102,16 +102,16 @@ def cropped(image: np.ndarray, place: tuple[int, int], size: int) -> np.ndarray:
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
-    """Share of the pixels that are not 0 in either of two maps, that are equal in both; 1 where there are none."""
+    """Share of equal pixels among those that are non-zero in at least one of two maps; 1 if there are none."""
     union = np.count_nonzero(first | second)
     return np.count_nonzero((first == second) & (first > 0)) / union if union else 1.0
 
 
 def renumbered(instances: np.ndarray) -> np.ndarray:
-    """An instance map without gaps in the numbers."""
+    """Renumbers an instance map without gaps."""
     return np.searchsorted(np.unique([0, *instances.ravel()]), instances)
 
 
 def grey_levels(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean distance of two normalised images (3, H, W), in the levels 0 to 255 of the images before."""
+    """Mean distance of two normalised images (3, H, W), in grey levels 0 to 255 before normalisation."""
     return float(np.abs((first - second) * np.float32(STD)[:, None, None]).mean() * 255)

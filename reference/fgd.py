@@ -52,7 +52,7 @@ def centre(boxes: list[Box], values: list[float], size: tuple[int, int], stride:
 
 
 def proposals(boxes: list[Box], scores: np.ndarray, size: tuple[int, int], stride: int) -> np.ndarray:
-    """`scores` are float32: one of 0.2 is not above 0.2."""
+    """Proposal mask (H, W) of a level; `scores` are float32, so that one of 0.2 is not above 0.2."""
     out = np.full(size, 4.0)
     for y, x in np.ndindex(size):
         for box, score in zip(boxes, scores):
@@ -62,7 +62,7 @@ def proposals(boxes: list[Box], scores: np.ndarray, size: tuple[int, int], strid
 
 
 def spatial_attention(features: np.ndarray, temperature: float) -> np.ndarray:
-    """(C, H, W) -> (H, W)."""
+    """Spatial attention (H, W) of a map (C, H, W)."""
     c, h, w = features.shape
     powers = {at: np.exp(sum(abs(features[k][at]) for k in range(c)) / c / temperature) for at in np.ndindex(h, w)}
     total = sum(powers.values())
@@ -70,7 +70,7 @@ def spatial_attention(features: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def channel_attention(features: np.ndarray, temperature: float) -> np.ndarray:
-    """(C, H, W) -> (C,)."""
+    """Channel attention (C,) of a map (C, H, W)."""
     c, h, w = features.shape
     powers = [np.exp(sum(abs(v) for v in features[k].flat) / (h * w) / temperature) for k in range(c)]
     return np.array([c * power / sum(powers) for power in powers])
@@ -106,7 +106,7 @@ def context(features: np.ndarray, w: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def relation(student: np.ndarray, teacher: np.ndarray, w: Mapping[str, np.ndarray]) -> float:
-    """`w`: the state dict of FGDTerms."""
+    """Relation term of one image, maps (C, H, W); `w` is the state dict of FGDTerms."""
     own, other = (
         {key.removeprefix(prefix): value for key, value in w.items() if key.startswith(prefix)}
         for prefix in ("student_context.", "teacher_context.")
@@ -129,7 +129,7 @@ def fgd(
 
 
 def bilinear(plane: np.ndarray, y: float, x: float) -> float:
-    """Value of a plane between pixel positions, the border's beyond it by less than a pixel, 0 farther out."""
+    """Bilinear sample of a plane: the border's value less than a pixel outside it, 0 farther out."""
     h, w = plane.shape
     if y < -1 or y > h or x < -1 or x > w:
         return 0.0
@@ -142,7 +142,7 @@ def bilinear(plane: np.ndarray, y: float, x: float) -> float:
 
 
 def roi_align(features: np.ndarray, box: Box, stride: int) -> np.ndarray:
-    """(C, H, W) -> (C, 7, 7), with 2x2 samples a bin, no half-pixel shift."""
+    """(C, H, W) -> (C, 7, 7), with 2x2 samples per bin, no half-pixel shift."""
     x1, y1, x2, y2 = (float(v) / stride for v in box)
     bin_w, bin_h = max(x2 - x1, 1.0) / 7, max(y2 - y1, 1.0) / 7
     out = np.zeros((len(features), 7, 7))

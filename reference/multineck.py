@@ -1,6 +1,6 @@
-"""A step of multi-neck distillation one by one: every network twice, masks box by box, a descriptor at a time.
+"""Reference for a step of multi-neck distillation: every network run twice, masks and descriptors box by box.
 
-It goes the way of the published code, with the losses as MultiNeckDistiller defines them.
+It follows the published code, with the losses as MultiNeckDistiller defines them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ STRIDES = (4, 8, 16, 32)
 
 
 class OneByOne(nn.Module):
-    """Networks and trained parts of a learner, in copies of their own.
+    """Copies of the networks and trained parts of a learner.
 
     Args:
-        learner: the weights of its student and of its context blocks are copied.
-        teachers: as the learner got them, weights loaded.
+        learner: source of the copied weights of the student and the context blocks.
+        teachers: teachers given to the learner, weights loaded.
     """
 
     def __init__(self, learner: MultiNeckDistiller, teachers: Sequence[nn.Module]) -> None:
@@ -75,7 +75,7 @@ def descriptor(levels: Sequence[Tensor], box: Tensor, top: int = 20) -> Tensor:
 
 
 def cells(box: Tensor, stride: int) -> tuple[int, int, int, int]:
-    """First and last column, first and last row; the last ones plus 1, so that they bound slices."""
+    """First and last column, first and last row of a box; the last ones exclusive, as slice bounds."""
     x1, y1, x2, y2 = box.tolist()
     return (
         math.floor(x1 / stride), math.ceil(x2 / stride) + 1, math.floor(y1 / stride), math.ceil(y2 / stride) + 1
@@ -133,7 +133,7 @@ def fgd_losses(terms: FGDTerms, student: Tensor, teacher: Tensor, masks: Mapping
 
 
 def attentions(features: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Of pixels, (B, H, W), and of channels, (B, C)."""
+    """Attention of pixels (B, H, W) and of channels (B, C)."""
     images, channels, height, width = features.shape
     pixels = (features.abs().mean(dim=1).view(images, -1) / temperature).softmax(dim=1)
     strong = (features.abs().mean(dim=(2, 3)) / temperature).softmax(dim=1)

@@ -1,4 +1,4 @@
-"""Label maps to polygons, by the definition."""
+"""Reference conversion of label maps to polygons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from post_processing import Detection
 
 
 def label_polygons(labels, score, network_size, original_size, min_area, min_score, bbox_type):
-    """The definition, one full-size map per instance."""
+    """Result of `labels_to_polygons`, from one full-size map per instance."""
     (height, width), (height0, width0) = network_size, original_size
     large = [cv2.resize(m, (width, height), interpolation=cv2.INTER_NEAREST) for m in (labels, score)]
     labels, score = large

@@ -1,4 +1,4 @@
-"""``pa`` and ``pse`` in plain Python, straight from their definitions. Slow: the tests compare the two pairs."""
+"""References of ``pa`` and ``pse`` in plain Python, written from their definitions; slow, for tests."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def placed_seeds(kernel: np.ndarray, min_area: float) -> tuple[dict[int, list[Pi
 
 
 def flagged_means(seeds: dict[int, list[Pixel]], text: np.ndarray, emb: np.ndarray) -> dict[int, np.ndarray]:
-    """Seed number -> mean embedding (4,) float64, of the seeds that must guard their growth by it."""
+    """Seed number -> mean embedding (4,) float64, of the flagged seeds."""
     text_number = {pixel: n for n, members in enumerate(components(text)) for pixel in members}
     home = {}
     for number, members in seeds.items():

@@ -1,4 +1,4 @@
-"""Random images of text, and slow areas from other sources than the scores' own, for tests of the protocols."""
+"""Random text annotations, and slow area computations independent of the scorers, for tests of the protocols."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -30,9 +30,9 @@ def polygon3_overlap(a, b):
 
 
 def exact_overlap(a, b):
-    """The same in rational numbers, slab by slab between the heights where edges end or cross.
+    """Even-odd area shared by two contours in rational numbers, slab by slab between heights where edges end or cross.
 
-    For contours whose edges lie upon each other, on which Polygon3 is now and then wrong or crashes.
+    For contours with coincident edges, on which Polygon3 is sometimes wrong or crashes.
     """
     edges = [(edge, owner) for owner, points in enumerate((a, b)) for edge in rational_edges(points)]
     heights = {y for (_, _, y0, y1), _ in edges for y in (y0, y1)}
@@ -67,14 +67,14 @@ class Image(NamedTuple):
 
 
 class SlowAreas(NamedTuple):
-    """Areas of each ground truth, of each prediction, and lists of what the former share with the latter."""
+    """Areas of each ground truth and each prediction, and of their intersections, by ground truth."""
 
     ground_truth: list[float]
     predictions: list[float]
     shared: list[list[float]]
 
     def ious(self):
-        """Lists of IoU, one of each ground truth."""
+        """Lists of IoU with all predictions, one list per ground truth."""
         return [[self._iou(g, d) for d in range(len(self.predictions))] for g in range(len(self.ground_truth))]
 
     def _iou(self, g, d):
@@ -86,7 +86,7 @@ class Oracle(NamedTuple):
     """Source of a slow reference's areas, and their comparison: cases that rounding may decide are not tested."""
 
     overlap: Callable[[np.ndarray, np.ndarray], float]
-    ties: bool  # whether values equal to a threshold are as exact in the scores: those of boxes are
+    ties: bool  # True if values equal to a threshold are exact in the scorers, too, as for boxes
 
     def areas(self, image):
         predictions = image.predictions or []
@@ -139,7 +139,7 @@ def pieces(polygon):
 
 @st.composite
 def images(draw, kinds, most=6):
-    """Texts of some kinds, and predictions that are unlike them, shifted, split or merged."""
+    """Draws texts of some kinds, and predictions that are unrelated, shifted, split or merged."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     chosen = draw(st.sampled_from(kinds))
     ground_truth = [random_polygon(rng, rng.choice(chosen)) for _ in range(draw(st.integers(0, most)))]
@@ -158,19 +158,19 @@ def images(draw, kinds, most=6):
 
 
 def test_sets(kinds, most=6):
-    """Lists of images; ``kinds`` are lists of what may come together in one."""
+    """Strategy for lists of images; each entry of ``kinds`` lists the polygon kinds that one image may combine."""
     return st.lists(images(kinds, most), min_size=1, max_size=3)
 
 
-test_sets.__test__ = False  # not a test case, whatever pytest makes of the name
+test_sets.__test__ = False  # keeps pytest from collecting the function
 
-# What each oracle is right about.
+# Polygon kinds on which each oracle is correct.
 polygon3_sets = test_sets([("band",), ("quad",), ("random",), ("box",), ("band", "random", "box")])
 rational_sets = test_sets([("grid",), ("grid", "box")], most=3)
 
 
 class Expected(NamedTuple):
-    """Findings of a slow reference in one image: credits, and their divisors."""
+    """Result of a slow reference for one image: credits, and their divisors."""
 
     recall: float
     ground_truth: int
@@ -191,7 +191,7 @@ class Expected(NamedTuple):
 
 
 def assert_scores(scorer, test_set: Sequence[Image], expected: Sequence[Expected | None]):
-    """The scorer finds what is expected, in each image and pooled; None: the image is left out."""
+    """Asserts the expected scores, in each image and pooled; None: the image is left out."""
     for i, image in enumerate(test_set):
         scorer.update(str(i), image.ground_truth, image.predictions, image.ignored)
     summary = scorer.summary()
@@ -206,7 +206,7 @@ def assert_scores(scorer, test_set: Sequence[Image], expected: Sequence[Expected
 
 
 def slow_one_to_one_in_file_order(image: Image, areas: SlowAreas, oracle: Oracle) -> Expected:
-    """ICDAR 2015, one pair at a time; Total-Text's variant by IoU is the same."""
+    """ICDAR 2015 counts, one pair at a time; also valid for Total-Text's variant by IoU."""
     left_out = set()
     for g, row in enumerate(areas.shared):
         for d, area in enumerate(row):
@@ -224,13 +224,13 @@ def slow_one_to_one_in_file_order(image: Image, areas: SlowAreas, oracle: Oracle
 
 
 def score(scorer, ground_truth, predictions, ignored=None):
-    """The summary of one image."""
+    """Returns the scorer's summary of one image."""
     scorer.update("1", ground_truth, predictions, ignored)
     return scorer.summary()
 
 
 def ctw1500_counts(image, areas, variant, oracle):
-    """Both rules, one pair at a time; nothing is ignored."""
+    """CTW1500 counts by either rule, one pair at a time; nothing is ignored."""
     if image.predictions is None and variant == "kkdnet":
         return None
     ious, taken, true_positives = areas.ious(), set(), 0
@@ -249,7 +249,7 @@ def ctw1500_counts(image, areas, variant, oracle):
 
 
 def msra_td500_counts(image, areas, min_iou, oracle):
-    """For each ground truth the first prediction that overlaps enough; one is enough for several."""
+    """MSRA-TD500 counts: a ground truth is found by any prediction of sufficient IoU, which may serve several."""
     found = missed = 0
     for row, difficult in zip(areas.ious(), image.ignored):
         for iou in row:
@@ -262,7 +262,7 @@ def msra_td500_counts(image, areas, min_iou, oracle):
 
 
 def deteval(image, areas, k, oracle):
-    """The protocol as it is written down, one pair at a time."""
+    """DetEval as published, one pair at a time."""
     of_truths, of_predictions, shared = areas
     pairs = [(g, d) for g in range(len(of_truths)) for d in range(len(of_predictions))]
     sigma = {(g, d): shared[g][d] / of_truths[g] if of_truths[g] > 0 else 0.0 for g, d in pairs}

@@ -1,6 +1,6 @@
-"""PAN, KKDnet and PSENet written down literally, with the parameter names of their published checkpoints.
+"""Literal PAN, KKDnet and PSENet, with the parameter names of their published checkpoints.
 
-They share nothing with `models` but the papers, so that importing can be tested without a published file.
+They share no code with `models`, so that importing can be tested without a published file.
 """
 
 import torch
@@ -215,7 +215,7 @@ class PSENet(nn.Module):
 
 
 def randomise(network, seed=0):
-    """Random weights that keep signals alive through the depth, random batch-norm statistics; evaluation mode."""
+    """Sets random signal-preserving weights and random batch-norm statistics; evaluation mode."""
     generator = torch.Generator().manual_seed(seed)
 
     def between(tensor, low, high):

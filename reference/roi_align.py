@@ -13,7 +13,7 @@ class TorchvisionRoIAlign(PyramidRoIAlign):
 
 
 def with_torchvisions_roi_align(network: nn.Module) -> nn.Module:
-    """A copy of a detector."""
+    """Returns a copy of a detector that pools with torchvision's RoIAlign."""
     network = copy.deepcopy(network)
     for module in network.modules():
         for name, child in module.named_children():

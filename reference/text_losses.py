@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def ohem(score: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-    """One image, all (H, W)."""
+    """Mask of hard examples of one image; all arguments (H, W)."""
     positives = int(((text == 1) & (mask == 1)).sum())
     negatives = score[text == 0].sort(descending=True).values
     number = min(3 * positives, len(negatives))
@@ -38,7 +38,7 @@ def iou(logits: Tensor, target: Tensor, mask: Tensor) -> float:
 def embedding(
     features: Tensor, instances: Tensor, kernel: Tensor, mask: Tensor, background: Tensor | None = None
 ) -> Tensor:
-    """One image: features (D, H, W); `background`: (D, K) embeddings of the pixels drawn, for version 2."""
+    """Loss of one image: features (D, H, W); `background`: (D, K) embeddings of drawn pixels, for version 2."""
     means, aggregation, discrimination = [], [], []
     for i in range(1, int(instances.max()) + 1):
         core = (instances == i) & (kernel == 1) & (mask == 1)
@@ -75,7 +75,7 @@ def pan_loss(logits: Tensor, text: Tensor, kernels: Tensor, mask: Tensor, instan
 
 
 def kernel_mask(student: np.ndarray, teacher: np.ndarray, kernel: np.ndarray) -> float:
-    """One image: maps (C, h, w), kernel (4h, 4w). Its bilinear quarter is the mean of the middle 2x2 of 4x4 pixels."""
+    """Kernel-mask term of one image: maps (C, h, w), kernel (4h, 4w) reduced to the middle 2x2 mean of 4x4 pixels."""
     c, h, w = student.shape
     total = 0.0
     for y in range(h):
@@ -88,7 +88,7 @@ def kernel_mask(student: np.ndarray, teacher: np.ndarray, kernel: np.ndarray) ->
 
 
 def channel_wise(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
-    """One image, maps (C, h, w): the divergence of the two distributions over the pixels of each channel."""
+    """Divergence over the pixels of each channel between two maps (C, h, w) of one image."""
     total = 0.0
     for s, t in zip(student.astype(np.float64), teacher.astype(np.float64)):
         p, q = (np.exp(maps / temperature) / np.exp(maps / temperature).sum() for maps in (t, s))
@@ -98,7 +98,7 @@ def channel_wise(student: np.ndarray, teacher: np.ndarray, temperature: float) -
 
 
 def soft_cross_entropy(student: np.ndarray, teacher: np.ndarray) -> float:
-    """Logits of any one shape."""
+    """Mean soft cross-entropy of logits of the same shape."""
     total = 0.0
     for s, t in zip(student.astype(np.float64).ravel(), teacher.astype(np.float64).ravel()):
         p, q = 1 / (1 + math.exp(-t)), 1 / (1 + math.exp(-s))
@@ -107,7 +107,7 @@ def soft_cross_entropy(student: np.ndarray, teacher: np.ndarray) -> float:
 
 
 def instance_boxes(labels: np.ndarray) -> list[list[int]]:
-    """One image: x1, y1, x2, y2 of each label, pixel by pixel."""
+    """Boxes x1, y1, x2, y2 of each label of one image, pixel by pixel."""
     boxes = {}
     for y, x in np.ndindex(labels.shape):
         if label := int(labels[y, x]):

@@ -31,17 +31,17 @@ MIN_SIDE = 0.01  # pixels
 class CocoDataset(ImageDataset):
     """Images with boxes: `dataset[(epoch, index)]`, or `dataset[index]` for epoch 0; see ImageDataset.
 
-    Crowd regions are left out. Boxes are clipped to the image; what has no area there is left out and counted.
-    Missing image files stop the run, except, in training, if they are at most 1 %: then they are left out.
+    Crowd regions are left out. Boxes are clipped to the image; boxes without area there are left out and counted.
+    Missing image files stop the run; in training they are left out instead if they are at most 1 %.
 
     Args:
-        root: folder that the next two are relative to, as in `data.root`.
+        root: base folder of the next two arguments, as in `data.root`.
         annotations: instances file.
         images: folder of the images.
         transform: function from an image, an ObjectRecord and a random generator to a sample.
         seed: of the augmentation, >= 0.
-        with_masks: samples have masks.
-        skip_empty: leave out images without a box; None for: in training.
+        with_masks: load masks into the samples.
+        skip_empty: leave out images without a box; None: in training only.
 
     Attributes:
         classes: C names in the order of the labels 1..C.
@@ -102,7 +102,7 @@ class CocoDataset(ImageDataset):
         return self._boxes[rows], self._annotations.labels[rows]
 
     def record(self, index: int) -> ObjectRecord:
-        """All that is known of an image without opening it; without masks."""
+        """Annotation of an image, without masks; the image is not opened."""
         image = self._images[index]
         name = str(PurePosixPath(self._annotations.file_names[image]).with_suffix(""))
         image_id = int(self._annotations.image_ids[image])
@@ -123,7 +123,7 @@ class CocoDataset(ImageDataset):
         return image, record
 
     def _rows(self, index: int) -> np.ndarray:
-        """The annotations of an image that are learnt, in the order of the file."""
+        """Indices of an image's annotations used in training, in file order."""
         image = self._images[index]
         return self._by_image[self._first[image] : self._first[image + 1]]
 
@@ -138,10 +138,10 @@ class CocoDataset(ImageDataset):
 def _usable_boxes(
     annotations: CocoAnnotations, transform: ObjectTrainTransform | ObjectTestTransform, issues: DataIssues
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (n, 4) float32 x1, y1, x2, y2 clipped to their image, and which of them to learn, ascending.
+    """Boxes (n, 4) float32 x1, y1, x2, y2 clipped to their image, and the ascending indices of those to learn.
 
-    What counts is what the network gets: a box that is thinner than MIN_SIDE once its image is resized may have no
-    width at all after the flip, which rounds.
+    The size at the network input decides: a box thinner than MIN_SIDE after resizing may have no width at all after
+    the flip, which rounds.
     """
     sizes = annotations.image_sizes[annotations.image_index]  # (n, 2)
     corners = np.concatenate([annotations.boxes[:, :2], annotations.boxes[:, :2] + annotations.boxes[:, 2:]], axis=1)
@@ -164,7 +164,7 @@ def _usable_boxes(
 
 
 def _with_mask(annotations: CocoAnnotations, boxes: np.ndarray, kept: np.ndarray, issues: DataIssues) -> np.ndarray:
-    """Of `kept`, the objects whose mask reaches their box; of run lengths nothing is known before they are read."""
+    """Filters `kept` to objects whose mask reaches their box; run-length masks pass, since they are not decoded yet."""
 
     def reaches(row: int) -> bool:
         mask = annotations.segmentations[row]
@@ -180,7 +180,7 @@ def _with_mask(annotations: CocoAnnotations, boxes: np.ndarray, kept: np.ndarray
 
 
 def _present(annotations: CocoAnnotations, folder: Path, training: bool, issues: DataIssues) -> np.ndarray:
-    """(m,) bool: whether the file of each image exists. Lists folders, which is faster than to ask for each file."""
+    """(m,) bool, True where the image file exists. Lists folders, which is faster than one query per file."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of images; correct data.root or the field images")
     listed = {parent: _listing(folder / parent) for parent in {os.path.dirname(n) for n in annotations.file_names}}
@@ -208,13 +208,13 @@ def object_split(section: Mapping[str, Any], root: Path | str, training: bool) -
 
     Args:
         section: `type`, which is 'COCO'; `annotations` and `images`, as CocoDataset takes them; further keywords of
-            CocoDataset and of ObjectTrainTransform or ObjectTestTransform; `root`, where a split lies elsewhere than
+            CocoDataset and of ObjectTrainTransform or ObjectTestTransform; `root`, for a split stored apart from
             the rest.
         root: `data.root`.
-        training: ObjectTrainTransform, instead of ObjectTestTransform.
+        training: use ObjectTrainTransform instead of ObjectTestTransform.
 
     Raises:
-        InputError: unknown type or key, or a value that no sample can be made with.
+        InputError: unknown type or key, or an invalid value.
     """
     field = "data.train" if training else "data.test"
     options = dict(section)
@@ -235,5 +235,5 @@ def read_object_split(split: Split, seed: int = 0) -> CocoDataset:
 
 
 def build_object_dataset(section: Mapping[str, Any], root: Path | str, training: bool, seed: int = 0) -> CocoDataset:
-    """`object_split`, read."""
+    """Builds the data set of a section: `object_split`, then `read_object_split`."""
     return read_object_split(object_split(section, root, training), seed)

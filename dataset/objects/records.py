@@ -1,4 +1,4 @@
-"""The types that object detection data take between a file on disk and a learner.
+"""Data types of object detection, from the file on disk to the learner.
 
 Boxes are x1, y1, x2, y2 in pixels; (0, 0) is the top left corner of the image and (W, H) the bottom right one, so
 that a box of one pixel is 1 wide, and scaling by s maps x to s·x.
@@ -25,7 +25,7 @@ class ObjectRecord:
         name: file name below the folder of the images, without extension.
         boxes: (n, 4) float32, inside the image, of positive size.
         labels: (n,) int64, 1..C.
-        masks: (n, H, W) uint8, 1 inside the object; None where they are not asked for.
+        masks: (n, H, W) uint8, 1 inside the object; None if not requested.
     """
 
     image_path: Path
@@ -62,7 +62,7 @@ class ObjectBatch:
         targets: B times `boxes` (n, 4) float32 in the resized frame, `labels` (n,) int64 1..C and, if the data
             set has masks, `masks` (n, H, W) uint8.
         image_ids: as in the annotation file, under which results are written.
-        original_sizes: B times (h0, w0) of the image file, the pixels that results are written in.
+        original_sizes: B times (h0, w0) of the image file, the pixel frame of written results.
         names: B image names, for messages.
     """
 

@@ -1,4 +1,4 @@
-"""From an image and its objects to what a detector takes, and from samples to a batch.
+"""Transforms of an image and its objects to detector input, and collation of samples to a batch.
 
 Sizes and flip are those of the Faster R-CNN recipes that the detectors are compared with: short side 800, long
 side at most 1333, aspect ratio kept, flip 0.5.
@@ -22,7 +22,7 @@ _STRIDE = 32
 
 
 class ObjectTrainTransform:
-    """Resizing to a side drawn at random, and flip.
+    """Resizing to a random short side, and random horizontal flip.
 
     Args:
         short_sides: lengths of the shorter side after scaling, pixels; one is drawn for every sample.
@@ -45,7 +45,7 @@ class ObjectTrainTransform:
         self.flip = flip
 
     def smallest_factor(self, sizes: np.ndarray) -> np.ndarray:
-        """(n,) the least by which images of `sizes` (n, 2) are scaled."""
+        """Smallest scale factors (n,) of images of `sizes` (n, 2)."""
         return _factors(sizes, min(self.short_sides), self.long_side)
 
     def __call__(self, image: np.ndarray, record: ObjectRecord, rng: np.random.Generator) -> ObjectSample:
@@ -56,13 +56,13 @@ class ObjectTrainTransform:
 
 
 class ObjectTestTransform:
-    """Resizing for the test, and for whoever needs the objects of an image as it is tested: no randomness.
+    """Deterministic resizing for the test, and for other uses of objects in the frame of the tested image.
 
     Args:
         short_side, long_side: as in training.
     """
 
-    __test__ = False  # not a test case, whatever pytest makes of the name
+    __test__ = False  # keeps pytest from collecting the class
     training = False
 
     def __init__(self, short_side: int = 800, long_side: int = 1333) -> None:
@@ -124,7 +124,7 @@ def _sample(image: np.ndarray, record: ObjectRecord, size: tuple[int, int], flip
 
 
 def _resized_masks(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(n, H, W) -> (n, h, w): a pixel belongs to the object if the interpolated mask says at least one half.
+    """(n, H, W) -> (n, h, w): a pixel belongs to the object if the interpolated mask is at least one half.
 
     Interpolation aligns with the image, as OpenCV's nearest neighbour does not.
     """

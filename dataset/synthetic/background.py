@@ -1,4 +1,4 @@
-"""Surroundings of the text in the embedded data set: textures, shapes, marks that are not text, a camera."""
+"""Backgrounds of the embedded data set: textures, shapes, marks that are not text, camera effects."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _shapes(rng: np.random.Generator, image: np.ndarray) -> None:
 
 
 def clutter_strip(rng: np.random.Generator, height: float) -> Strip:
-    """A row of marks with the size and spacing of text that no one could read; warped like text."""
+    """Draws a row of illegible marks with the size and spacing of text; warped like text."""
     h = max(12, round(1.3 * height))
     count, pitch = int(rng.integers(3, 13)), h * rng.uniform(0.45, 1.0)
     mask = np.zeros((h, int(pitch * count) + h), np.uint8)

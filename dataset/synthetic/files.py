@@ -1,4 +1,4 @@
-"""Writing a rendered data set: complete or not at all, described by what decides its bytes, by several processes."""
+"""Writing of rendered data sets: atomic, with a description of all that determines their bytes, in parallel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Job, Result = TypeVar("Job"), TypeVar("Result")
 
 
 def check_request(counts: Mapping[str, int], size: tuple[int, int], least: int, seed: int, workers: int) -> None:
-    """InputError for a number of images, a (width, height) with sides from `least`, a seed or workers out of range."""
+    """Raises InputError if image counts, (width, height) with sides from `least`, seed or workers are out of range."""
     if min(counts.values()) < 0 or not any(counts.values()):
         given = ", ".join(f"{split}={count}" for split, count in counts.items())
         raise InputError(f"{given}: give counts of at least 0 that are not both 0")
@@ -39,12 +39,12 @@ def check_request(counts: Mapping[str, int], size: tuple[int, int], least: int, 
 def write_set(
     out: str | Path, description: Mapping[str, Any], write: Callable[[Path], None], overwrite: bool = False
 ) -> bool:
-    """Has a data set written aside and puts it in its place, so that `out` never holds half a set.
+    """Writes a data set to a temporary folder, then renames it, so that `out` never holds half a set.
 
     Args:
         out: the root of the data set.
-        description: everything that decides the bytes of the set, as JSON; it is written with the set.
-        write: fills the empty folder it is given.
+        description: all parameters that determine the bytes of the set, JSON values; written with the set.
+        write: function that fills the empty folder it is given.
         overwrite: replace a set of another description.
 
     Returns:
@@ -66,7 +66,7 @@ def write_set(
         write(aside)
         (aside / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         return _install(aside, folder, description, overwrite)
-    except OSError as error:  # a full disk, of which writing does not say where
+    except OSError as error:  # errors such as a full disk lack the path
         error.filename = error.filename or str(out)
         raise
     finally:
@@ -91,7 +91,7 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int = 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """As the workers have it; the images are too small for OpenCV's threads to pay."""
+    """Limits OpenCV to one thread, as in the workers; the images are too small for more to pay off."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -104,8 +104,8 @@ def _holds(folder: Path, description: dict[str, Any], overwrite: bool) -> bool:
     """True if `folder` holds the set of `description`, False if there is room to write it.
 
     Raises:
-        InputError: anything else is there. `overwrite` lifts that for synthetic sets only: a slip of the
-            path must not cost anyone a data set that no seed brings back.
+        InputError: anything else is there. `overwrite` lifts that for synthetic sets only: a mistyped
+            path must not delete a data set that no seed can reproduce.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False

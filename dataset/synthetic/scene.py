@@ -1,4 +1,4 @@
-"""One image of the embedded data set: where text goes, in which colour, and the exact polygons."""
+"""Rendering of one image of the embedded data set: placement and colours of text, and exact polygons."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Style:
     Attributes:
         contrast: difference in lightness between text and its surroundings, grey levels.
         height: height of text as a fraction of the shorter side of the image, never below `MIN_HEIGHT` px.
-        instances: number of texts wanted in an image; fewer where no room is left.
+        instances: requested number of texts per image; fewer if space runs out.
         curved: share of texts on a curved baseline.
         bend: angle that a curved baseline turns through, radians.
-        clutter: number of rows of bars and strokes that look like text from afar.
+        clutter: number of rows of bars and strokes that resemble text.
         noise: largest deviation of the sensor noise, grey levels.
         empty: share of images without any text.
-        test_fonts: patterns of font file names that only the test set uses, and the training set never.
+        test_fonts: patterns of the font file names reserved for the test set.
     """
 
     contrast: tuple[float, float] = (45.0, 190.0)
@@ -55,7 +55,7 @@ STYLES = {"easy": EASY, "standard": STANDARD, "hard": HARD}
 
 @dataclass(frozen=True)
 class _Placed:
-    """A strip that has found its place, with what a line below it repeats."""
+    """A placed strip, with the properties that a line below it repeats."""
 
     strip: Strip
     warp: Warp
@@ -72,7 +72,7 @@ def render_image(
     """Renders one image with text.
 
     Args:
-        rng: the only source of chance.
+        rng: the only source of randomness.
         size: (W, H) in px, at least `MIN_SIDE` each.
         fonts: font files with the Latin alphabet, see `find_fonts`.
         style: difficulty of the image.

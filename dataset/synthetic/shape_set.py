@@ -24,7 +24,7 @@ SPLITS = ("train", "val")
 
 @dataclass(frozen=True)
 class _Plan:
-    """All that a worker needs to write any one image."""
+    """Parameters that a worker needs to write any one image."""
 
     folder: Path
     first_ids: tuple[int, int]

@@ -12,7 +12,7 @@ from dataset.synthetic.background import LUMA, blotches, colour_field, photograp
 
 CLASSES = ("cross", "disc", "ring", "square", "star", "triangle")
 MIN_SIDE = 64  # px of an image
-MIN_VISIBLE = 0.2  # of the area of a shape; what shows less of itself, or less than MIN_AREA, is no object
+MIN_VISIBLE = 0.2  # share of a shape's area; a shape with less visible, or less than MIN_AREA, is no object
 MIN_AREA = 24  # px
 
 _SUPERSAMPLING = 4
@@ -26,10 +26,10 @@ class Style:
 
     Attributes:
         objects, distractors: range of their number, both ends included.
-        smallest: radius, px.
-        contrast: grey levels between a shape and what it is painted on.
+        smallest: smallest radius, px.
+        contrast: range of the difference between a shape and its background, grey levels.
         noise: largest deviation of the sensor noise, grey levels.
-        tinted: each class has a hue of its own, so that colour tells what the outline tells.
+        tinted: each class has a hue of its own, so that colour identifies it as well as the outline.
     """
 
     objects: tuple[int, int] = (1, 8)
@@ -70,7 +70,7 @@ def render_scene(
     """Renders one image.
 
     Args:
-        rng: the only source of chance.
+        rng: the only source of randomness.
         size: (W, H) in px, at least `MIN_SIDE` each.
         style: difficulty of the scene.
 

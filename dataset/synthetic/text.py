@@ -18,8 +18,8 @@ PUNCTUATION = "-.:!"
 ALPHABET = string.ascii_letters + string.digits + PUNCTUATION
 _LOOK_ALIKES = str.maketrans(dict.fromkeys("IlO0"))
 
-# How many separate parts and enclosed holes a character has, whatever the typeface: tells a Latin font from
-# one that keeps mathematical symbols at the places of the letters. Left out: those that vary (g, 4).
+# Numbers of separate parts and enclosed holes of a character in any typeface: they distinguish a Latin font from
+# one with mathematical symbols in place of letters. Left out: characters whose numbers vary (g, 4).
 _HOLES = dict.fromkeys("CEFGHIJKLMNSTUVWXYZcfhkmnrstuvwxyz12357", 0) | dict.fromkeys("DOPQRabdeopq069", 1) | {"8": 2}
 _SHAPES = {c: (1, holes) for c, holes in _HOLES.items()} | {"i": (2, 0), "j": (2, 0)}
 _PUNCTUATION_SHAPES = {"-": (1, 0), ".": (1, 0), ":": (2, 0), "!": (2, 0)}
@@ -43,7 +43,7 @@ _LEXICON = _WORDS.split()
 
 
 def latin_alphabet_ok(path: Path) -> bool:
-    """True when the font file at `path` draws every character of `ALPHABET` as the character it is."""
+    """True if the font file at `path` has a correct glyph for every character of `ALPHABET`."""
     try:
         font = _font(path, 48)
         missing = _glyph("\U0010fffe", font)  # no character has this code: what the font draws for it means "absent"

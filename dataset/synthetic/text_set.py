@@ -24,7 +24,7 @@ _SPLITS = ("train", "test")
 
 @dataclass(frozen=True)
 class _Plan:
-    """All that a worker needs to write any one image."""
+    """Parameters that a worker needs to write any one image."""
 
     folder: Path
     counts: tuple[int, int]
@@ -52,7 +52,7 @@ def write_dataset(
     renamed when complete, so `out` never holds half a set.
 
     Args:
-        out: the root of the data set, what a CTW1500 configuration calls its root.
+        out: the root of the data set, as `data.root` of a CTW1500 configuration.
         train, test: numbers of images.
         size: (W, H) of every image, px.
         seed: non-negative; each image has its own generator, seeded by (seed, split, index).
@@ -93,7 +93,7 @@ def label_line(polygon: np.ndarray) -> str:
 
 
 def _describe(train: int, test: int, size: Sequence[int], seed: int, fonts: list[Path], style: Style) -> dict:
-    """Everything that decides the bytes of the set."""
+    """All parameters that determine the bytes of the set."""
     return {
         "generator": GENERATOR,
         "train": train,

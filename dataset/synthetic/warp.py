@@ -21,7 +21,7 @@ class Warp:
         kind: "straight", "arc" (one circle), "s" (two circles that touch) or "wave" (a sine, sheared).
         bend: curvature in 1/px for the circles, positive where the text arches upwards; amplitude in px for
             the wave.
-        frequency, phase: of the wave, in rad/px and rad.
+        frequency, phase: parameters of the wave, in rad/px and rad.
         matrix: (3, 3) float64 homography to pixels of the image.
     """
 
@@ -108,7 +108,7 @@ def random_warp(
     """A random shape around the origin of the image.
 
     Args:
-        length, height: of the strip, px.
+        length, height: size of the strip, px.
         curved: probability of a curved baseline.
         bend: range of the angle that the tangent turns through along a curved baseline, radians.
         tilt: largest change of scale by perspective, a fraction.

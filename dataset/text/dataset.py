@@ -29,9 +29,9 @@ class TextDataset(ImageDataset):
     """Images with text: `dataset[(epoch, index)]`, or `dataset[index]` for epoch 0; see ImageDataset.
 
     Args:
-        parser: the records.
+        parser: sequence of the records.
         transform: function from an image (H, W, 3), a record and a random generator to a sample.
-        seed: of the augmentation, >= 0.
+        seed: seed of the augmentation, >= 0.
     """
 
     def __init__(self, parser: TextParser, transform: TrainTransform | TestTransform, seed: int = 0) -> None:
@@ -40,10 +40,10 @@ class TextDataset(ImageDataset):
         super().__init__(transform, seed, issues, parser.issues.counts)
 
     def require_text(self) -> None:
-        """Checks that there is text to learn, by all labels and by the sizes of some of the images; or to find.
+        """Checks that there is text: by all labels and, in training, by the sizes of some of the images.
 
         Raises:
-            InputError: all instances are ignored, left out or outside their images; it says how many, and why.
+            InputError: all instances are ignored, left out or outside their images; the message says why.
         """
         instances, ignored = self.instance_counts()
         if instances > ignored:
@@ -79,7 +79,7 @@ class TextDataset(ImageDataset):
         return self.parser[index].image_path
 
     def read(self, index: int) -> tuple[np.ndarray, TextRecord]:
-        """The image (H, W, 3) and its record, less the polygons that lie outside."""
+        """The image (H, W, 3) and its record without the polygons outside the image."""
         record = self.parser[index]
         image = read_image(record.image_path)
         keep = np.array([reaches(p, image.shape[:2]) for p in record.polygons], bool)
@@ -106,12 +106,12 @@ def text_split(section: Mapping[str, Any], root: Path | str, training: bool) -> 
 
     Args:
         section: `type`, a name in PARSERS; keywords of that parser (`split`); and those of TrainTransform or
-            TestTransform. `root`, where a split lies elsewhere than the rest.
+            TestTransform. `root`, for a split stored apart from the rest.
         root: `data.root`.
-        training: TrainTransform, instead of TestTransform.
+        training: use TrainTransform instead of TestTransform.
 
     Raises:
-        InputError: unknown type or key, or a value that no sample can be made with.
+        InputError: unknown type or key, or an invalid value.
     """
     field = "data.train" if training else "data.test"
     options = dict(section)
@@ -131,5 +131,5 @@ def read_text_split(split: Split, seed: int = 0) -> TextDataset:
 
 
 def build_dataset(section: Mapping[str, Any], root: Path | str, training: bool, seed: int = 0) -> TextDataset:
-    """`text_split`, read."""
+    """Builds the data set of a section: `text_split`, then `read_text_split`."""
     return read_text_split(text_split(section, root, training), seed)

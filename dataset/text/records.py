@@ -1,4 +1,4 @@
-"""The two types that data takes between a file on disk and a learner."""
+"""Data types of text detection, from the file on disk to the learner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a record and its image to what a network takes, and from samples to a batch."""
+"""Transforms of a record and its image to network input, and collation of samples to a batch."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class TestSample:
 
     Attributes:
         image: (3, H, W) float32, normalised; H and W are multiples of 32.
-        original_size: (H0, W0) of the image file, the pixels that predictions are written in.
+        original_size: (H0, W0) of the image file, the pixel frame of written predictions.
         name: key under which results are written.
         record: the annotation, in original pixels.
     """
 
-    __test__: ClassVar[bool] = False  # not a test case, whatever pytest makes of the name
+    __test__: ClassVar[bool] = False  # keeps pytest from collecting the class
 
     image: Tensor
     original_size: tuple[int, int]
@@ -59,13 +59,13 @@ class TrainTransform:
 
     Args:
         img_size: side of the square crop, a multiple of 32.
-        short_size: side that the shorter side of the image is scaled to, before the random factor.
-        kernel_scale: shrink ratio of the one kernel of PAN and KKD, or
+        short_size: length of the shorter side after scaling, before the random factor, px.
+        kernel_scale: shrink ratio of the single kernel of PAN and KKD; excludes the next two.
         kernel_num, min_scale: number of maps (kernels and text) and smallest ratio of PSENet.
-        aspect_jitter: whether the aspect ratio varies too.
+        aspect_jitter: vary the aspect ratio, too.
 
     Raises:
-        InputError: a value out of range, or neither or both ways to give the kernels.
+        InputError: a value out of range, or kernels given in neither or both ways.
     """
 
     training = True
@@ -106,7 +106,7 @@ class TestTransform:
     """Resizing for the test: no randomness, no padding.
 
     Args:
-        short_size: side that the shorter side of the image is scaled to.
+        short_size: length of the shorter side of the image after scaling, px.
     """
 
     __test__ = False

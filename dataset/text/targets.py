@@ -46,7 +46,7 @@ def shrink_ratios(kernel_num: int, min_scale: float) -> tuple[float, ...]:
 
 
 def shrink_distances(polygon: np.ndarray, ratios: Sequence[float], max_shrink: int = MAX_SHRINK) -> list[int]:
-    """By how many pixels the edges move inwards: A(1−r²)/P, rounded, at most `max_shrink`; one for each ratio r.
+    """Inward offsets of the edges in pixels: A(1−r²)/P, rounded, at most `max_shrink`; one for each ratio r.
 
     Args:
         polygon: (k, 2) in pixels; A is its area and P its perimeter (PSENet, CVPR 2019, equation 2).
@@ -114,8 +114,8 @@ def make_targets(
 
     Ignored polygons are text with kernels, as in the published systems, and are cleared from the training
     mask; so hard-negative mining never ranks their pixels, which a good detector calls text, among the
-    negatives. They are no instances. Only polygons that reach into the image are numbered. What is beyond the
-    200th instance is treated as ignored.
+    negatives. They are no instances. Only polygons that reach into the image are numbered. Instances beyond the
+    200th are treated as ignored.
 
     Args:
         polygons: n arrays (k, 2) in pixels of the maps, after scaling and not clipped: the shrinking must see
@@ -151,6 +151,6 @@ def make_targets(
 
 
 def reaches(polygon: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether the bounding box of a polygon (k, 2) meets an image of size (H, W)."""
+    """True if the bounding box of a polygon (k, 2) overlaps an image of size (H, W)."""
     (x0, y0), (x1, y1) = polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist()
     return x1 > -0.5 and y1 > -0.5 and x0 < size[1] - 0.5 and y0 < size[0] - 0.5

@@ -34,12 +34,12 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 def scaled_size(size: tuple[int, int], short_size: int, scale: float = 1.0, aspect: float = 1.0) -> tuple[int, int]:
     """Size of an image after scaling its short side to `short_size · scale`.
 
-    The long side is scaled to at most MAX_ASPECT times that: a rule or a cut-off line of 4 x 3000 pixels would ask
-    for gigabytes. Such an image is scaled less, its short side up to the first multiple of 32.
+    The long side is scaled to at most MAX_ASPECT times that: an image of 4 x 3000 pixels, such as a ruled line, would
+    need gigabytes. Such an image is scaled less, its short side up to the first multiple of 32.
 
     Args:
         size: (H, W) in pixels.
-        aspect: height grows and width shrinks by its square root.
+        aspect: factor of the aspect ratio; height grows and width shrinks by its square root.
 
     Returns:
         (H', W'), each rounded up to a multiple of 32.
@@ -55,9 +55,9 @@ class Geometry:
 
     Attributes:
         source: (H, W) of the image.
-        canvas: (H', W') after scaling; flip and rotation keep it, what leaves it is lost.
-        flip: left to right.
-        angle: of the rotation about the centre of the canvas, degrees, counter-clockwise as displayed.
+        canvas: (H', W') after scaling; flip and rotation keep it, pixels outside it are lost.
+        flip: mirrored left to right.
+        angle: rotation about the centre of the canvas, degrees, counter-clockwise as displayed.
     """
 
     source: tuple[int, int]
@@ -98,12 +98,12 @@ def translate(matrix: np.ndarray, top: int, left: int) -> np.ndarray:
 
 
 def draw_crop(rng: np.random.Generator, text: np.ndarray, crop_size: int) -> tuple[int, int]:
-    """Draws where the crop begins.
+    """Draws the top left corner of a crop.
 
     With probability 5/8 the first row is uniform between (first text row − crop) and (last text row − crop),
     both limited to 0 and to (height − crop), and columns likewise; otherwise it is uniform over all places.
     That is the published rule, whose window can miss the text. Here a window without any is drawn again, up
-    to ten times; then it is put, uniformly, over a random text pixel. So 5/8 of the crops do contain text.
+    to ten times; then it is placed, uniformly, over a random text pixel. So 5/8 of the crops do contain text.
 
     Args:
         text: (H, W) uint8, the text on the canvas.
@@ -137,7 +137,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, crop_size: int, valid: tuple[int
     Args:
         image: (H, W, 3) uint8.
         matrix: (2, 3), image to crop coordinates.
-        valid: (h, w), how much of the crop the canvas covers; the rest, right and below, is zero.
+        valid: (h, w), the part of the crop that the canvas covers; the rest, right and below, is zero.
 
     Returns:
         (crop_size, crop_size, 3) uint8.

@@ -1,4 +1,4 @@
-"""Any timm feature extractor in the place of the ResNet."""
+"""timm feature extractors as backbones in place of the ResNet."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TimmBackbone(nn.Module):
 
     Raises:
         InputError: unknown model, a model without these four strides, or a weight file that is missing,
-            damaged, or of which nothing fits.
+            damaged, or without a matching tensor.
     """
 
     strides = (4, 8, 16, 32)
@@ -48,7 +48,7 @@ class TimmBackbone(nn.Module):
             raise InputError(f"backbone.pretrained: no such file: {pretrained}; nothing is downloaded")
 
         def make(**options: Any) -> nn.Module:
-            try:  # transformers with windows take images of other sizes if told to
+            try:  # window transformers accept other image sizes only with this option
                 return timm.create_model(name, features_only=True, strict_img_size=False, **options)
             except TypeError:
                 return timm.create_model(name, features_only=True, **options)
@@ -60,7 +60,7 @@ class TimmBackbone(nn.Module):
         with torch.random.fork_rng():
             self.body = make(out_indices=indices)
         if pretrained is not None:
-            # timm reads files by itself, old versions run code in them: it is given what was read here.
+            # timm's own reader may run code in files (old versions), so it receives tensors read here.
             state = read_weights(pretrained)
             random = self.body.state_dict()
             try:

@@ -21,10 +21,10 @@ _REGISTRY = "torchvision:"
 class TorchvisionResNet(IntermediateLayerGetter):
     """The four stage outputs of torchvision's ResNet at strides 4, 8, 16 and 32, under torchvision's parameter names.
 
-    What is frozen never changes after construction, so that a resumed run trains what the first one trained. Left
-    out, `freeze_norm` and `frozen_stages` follow `pretrained`: weights that are loaded here are frozen as usual in
-    object detection, random ones train whole. Where trained weights come by another way (`train_cfg.pretrain`, which
-    loads a whole detector after it is built), give both options in the config; they are then obeyed as given.
+    Frozen parts never change after construction, so that a resumed run trains the same parameters. By default
+    `freeze_norm` and `frozen_stages` follow `pretrained`: weights that are loaded here are frozen as usual in
+    object detection, random ones are trained in full. Where weights are loaded later (`train_cfg.pretrain`, which
+    loads a whole detector after it is built), set both options in the config; they take effect as given.
 
     Args:
         depth: 18, 50 or 101.

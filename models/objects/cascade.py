@@ -1,4 +1,4 @@
-"""Cascade R-CNN's second stage (Cai & Vasconcelos, CVPR 2018), on torchvision's parts."""
+"""Region heads of Cascade R-CNN (Cai & Vasconcelos, CVPR 2018), on torchvision's parts."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ STAGE_LOSS_WEIGHTS = (1.0, 0.5, 0.25)
 class CascadeHeads(nn.Module):
     """Three box heads in a row, each refining the boxes of the one before and trained at a higher IoU.
 
-    Every stage is a Faster R-CNN head with one box for all classes. In training each stage labels and samples anew
-    the boxes that the stage before refined, with the ground-truth boxes added. In evaluation the class probabilities
-    of the three heads, each on the boxes that it received, are averaged; the boxes are the last stage's.
+    Each one is a Faster R-CNN head with one box for all classes. In training each head labels and samples anew the
+    boxes that the head before refined, with the ground-truth boxes added. In evaluation the class probabilities
+    of the three heads, each on the boxes that it received, are averaged; the boxes are the last head's.
 
-    The mask head, where there is one, is single: it is trained on the positive boxes of the last stage and applied to
-    the final detections.
+    The mask head, where there is one, is single: it is trained on the positive boxes of the last box head and applied
+    to the final detections.
 
     Args:
         in_channels: channels of the pyramid; taken from the neck.
-        num_classes: without background; taken from `model.num_classes`.
+        num_classes: number of classes without background; taken from `model.num_classes`.
         mask: add a mask head (Cascade Mask R-CNN).
         mask_channels, predict_masks: as MaskHeads.
         representation, score_thresh, nms_thresh, detections: as FasterHeads.
@@ -100,7 +100,7 @@ class CascadeHeads(nn.Module):
             probabilities.append(logits.softmax(dim=-1))
             refined = refine(stage, boxes, deltas, sizes)
         mean = torch.stack(probabilities).mean(dim=0)
-        # The last stage takes logits; the softmax of a logarithm of probabilities is these probabilities.
+        # The last head takes logits; the softmax of a logarithm of probabilities is these probabilities.
         found = self.stages[-1].postprocess_detections(mean.log(), deltas, boxes, sizes)
         detections = [dict(zip(("boxes", "scores", "labels"), image)) for image in zip(*found)]
         if self.mask and self.predict_masks:
@@ -114,6 +114,6 @@ class CascadeHeads(nn.Module):
 
 
 def refine(stage: FasterHeads, boxes: list[Tensor], deltas: Tensor, sizes: Sizes) -> list[Tensor]:
-    """The boxes that a stage of the cascade makes of its input boxes, clipped to each image; without gradient."""
+    """Input boxes as refined by one head of the cascade, clipped to each image; without gradient."""
     refined = stage.box_coder.decode_single(deltas[:, :4].detach(), torch.cat(boxes))
     return [clip_boxes_to_image(b, size) for b, size in zip(refined.split([len(b) for b in boxes]), sizes)]

@@ -42,13 +42,13 @@ class FPN(FeaturePyramidNetwork):
         return pyramid, (tuple(pyramid.values())[:4],)
 
 
-@MODELS.register_module(name=["MultiNeckFPN", "TwinFPN"])  # the second: as older checkpoints and configs have it
+@MODELS.register_module(name=["MultiNeckFPN", "TwinFPN"])  # the second: alias in older checkpoints and configs
 class MultiNeckFPN(FeaturePyramidNetwork):
     """The neck of multi-neck distillation: one top-down path, two branches, one merged pyramid.
 
     The 1x1 laterals and the top-down additions are shared. Each level has a 3x3 convolution per branch; both results
-    are concatenated (branch 1 first) and merged by a 3x3 convolution. P6 is P5 subsampled by 2. Nothing in it has an
-    activation, as in the plain pyramid.
+    are concatenated (branch 1 first) and merged by a 3x3 convolution. P6 is P5 subsampled by 2. There are no
+    activations, as in the plain pyramid.
 
     Args, attributes: as FPN.
     """
@@ -56,7 +56,7 @@ class MultiNeckFPN(FeaturePyramidNetwork):
     def __init__(self, in_channels: Sequence[int], channels: int = 256) -> None:
         super().__init__(list(in_channels), channels)
         levels = len(in_channels)
-        self.layer_blocks = nn.ModuleList(nn.Identity() for _ in range(levels))  # the top-down path comes out bare
+        self.layer_blocks = nn.ModuleList(nn.Identity() for _ in range(levels))  # output convolutions are per branch
         self.branches = nn.ModuleList(
             nn.ModuleList(_conv3x3(channels, channels) for _ in range(levels)) for _ in range(2)
         )
@@ -74,6 +74,6 @@ class MultiNeckFPN(FeaturePyramidNetwork):
 
 def _conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-    nn.init.kaiming_uniform_(conv.weight, a=1)  # as torchvision's feature pyramid
+    nn.init.kaiming_uniform_(conv.weight, a=1)  # as in torchvision's feature pyramid
     nn.init.zeros_(conv.bias)
     return conv

@@ -1,4 +1,4 @@
-"""The second stage of Faster and Mask R-CNN, on torchvision's parts and under its parameter names."""
+"""Region heads of Faster and Mask R-CNN, on torchvision's parts and under its parameter names."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class FasterHeads(RoIHeads):
 
     Args:
         in_channels: channels of the pyramid; taken from the neck.
-        num_classes: without background; taken from `model.num_classes`.
+        num_classes: number of classes without background; taken from `model.num_classes`.
         representation: width of the two fully connected layers.
         score_thresh: detections scored below it are dropped.
-        nms_thresh: IoU above which the lower-scored detection of a class goes.
-        detections: most detections of an image.
-        positive_iou: IoU with a ground-truth box from which on a proposal belongs to it.
+        nms_thresh: IoU above which the lower-scored detection of a class is removed.
+        detections: maximum number of detections per image.
+        positive_iou: minimum IoU of a proposal with the ground-truth box that it is assigned to.
         box_weights: factors of the deltas of x, y, width and height.
         class_agnostic: one predicted box for all classes.
     """
@@ -123,8 +123,8 @@ class MaskHeads(FasterHeads):
     Args:
         in_channels, num_classes: as FasterHeads.
         mask_channels: width of the mask head's convolutions.
-        predict_masks: False leaves the masks out in evaluation, for a teacher or a measure of which only boxes count.
-        options: of FasterHeads.
+        predict_masks: False leaves the masks out in evaluation, for a teacher or a metric that uses boxes only.
+        options: further arguments of FasterHeads.
     """
 
     def __init__(

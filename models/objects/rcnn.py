@@ -21,7 +21,7 @@ class RCNNOutput(NamedTuple):
     """Output of one pass, for images (B, 3, H, W).
 
     Attributes:
-        pyramid: P2..P6, each (B, C, H/s, W/s) with s = 4, 8, 16, 32, 64 (P6 rounded up): what RPN and heads use.
+        pyramid: P2..P6, each (B, C, H/s, W/s) with s = 4, 8, 16, 32, 64 (P6 rounded up): input of RPN and heads.
         branches: per branch of the neck its P2..P5; a plain FPN has one, its pyramid's.
         losses: scalars by name in training, else {}.
         detections: in evaluation one dict per image: `boxes` (n, 4) x1, y1, x2, y2 inside the resized image, `labels`
@@ -52,10 +52,10 @@ class RCNN(nn.Module):
         neck: those maps to the pyramid by name, and the branches.
         rpn: pyramid to proposals and losses.
         heads: pyramid and proposals to detections and losses.
-        num_classes: without background.
+        num_classes: number of classes without background.
 
     Attributes:
-        classes: the names of what it was trained on, in the order of its labels; empty where they are not known.
+        classes: names of the classes that it was trained on, in label order; empty if unknown.
     """
 
     task = "objects"
@@ -106,7 +106,7 @@ class RCNN(nn.Module):
 def build_rcnn(model: Mapping[str, Any]) -> RCNN:
     """Builds the `model` section of a config: `backbone`, `neck`, `rpn` (may be left out), `heads`, `num_classes`.
 
-    Any backbone of MODELS that returns maps at strides 4, 8, 16 and 32 will do.
+    Accepts any backbone of MODELS that returns maps at strides 4, 8, 16 and 32.
 
     Raises:
         InputError: an unknown type or option, a missing part, or a part that does not fit; names the field.
@@ -158,10 +158,10 @@ _MASK_CONV = re.compile(r"^roi_heads\.mask_head\.mask_fcn(\d)\.(weight|bias)$")
 
 
 def current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of torchvision's detectors under the names of today.
+    """Returns a state dict of torchvision's detectors under its current layer names.
 
     Its published COCO files (fasterrcnn_resnet50_fpn_coco-*, maskrcnn_resnet50_fpn_coco-*) were written before some
-    layers were renamed. torchvision renames them while it loads; whoever compares names before loading does it here.
+    layers were renamed. torchvision renames them while loading; a comparison of names before loading needs it here.
     """
     return {_current_name(name): value for name, value in state.items()}
 

@@ -10,11 +10,11 @@ from torchvision.ops.poolers import initLevelMapper
 
 from models.objects.fpn import LEVELS, STRIDES, Pyramid
 
-_SAMPLES = 2  # of a bin, in either direction
+_SAMPLES = 2  # per bin and direction
 
 
 class PyramidRoIAlign(MultiScaleRoIAlign):
-    """RoIAlign over P2..P5 with their true strides, 2x2 samples a bin.
+    """RoIAlign over P2..P5 with their true strides, 2x2 samples per bin.
 
     torchvision guesses the strides once, from the first images it sees, and guesses wrong when these are much smaller
     than the padded batch. Its CPU kernel, one thread that takes one channel after the other, is replaced by a weighted

@@ -45,7 +45,7 @@ class RPN(RegionProposalNetwork):
         ratios: height / width of the anchors of every level.
         pre_nms_train, pre_nms_test: proposals per level that enter non-maximum suppression.
         post_nms_train, post_nms_test: proposals per image that leave it.
-        nms_thresh: IoU above which the lower-scored proposal of a level goes.
+        nms_thresh: IoU above which the lower-scored proposal of a level is removed.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class RPN(RegionProposalNetwork):
 
 
 def _over_padding(anchors: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
-    """(B, A): which anchors lie where an image alone, padded to multiples of 32, would have no cell."""
+    """(B, A) bool, True for anchors outside the cells of an image padded alone to multiples of 32."""
     centres = (anchors[:, :2] + anchors[:, 2:]) / 2  # (A, 2), the cells' origins
     limits = centres.new_tensor([[32 * math.ceil(w / 32), 32 * math.ceil(h / 32)] for h, w in sizes])
     return (centres >= limits[:, None]).any(dim=-1)

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from errors import InputError
 
-SLOTS = 256  # of an image: instances are numbered in uint8, 0 is background
+SLOTS = 256  # per image: instances are numbered in uint8, 0 is background
 BACKGROUND_SAMPLES = 100
 _STRANDS = 8
 
@@ -22,8 +22,8 @@ class EmbeddingLoss(nn.Module):
 
     Args:
         version: 2 also pushes up to 100 random background pixels of an image away from its instances.
-        delta_v: distance to the own mean that costs nothing.
-        delta_d: half the distance between means beyond which there is no cost.
+        delta_v: distance of a pixel to its instance's mean up to which the cost is 0.
+        delta_d: half the distance between means beyond which the cost is 0.
     """
 
     def __init__(self, version: int = 1, delta_v: float = 0.5, delta_d: float = 1.5) -> None:
@@ -49,7 +49,7 @@ class EmbeddingLoss(nn.Module):
         features = embedding.float().flatten(2)  # (B, D, N)
         instances, kernel, training_mask = (x.flatten(1) for x in (instances, kernel, training_mask))  # (B, N)
         drawn, valid = draw_background(instances, training_mask, self.samples)  # (B, K)
-        # On a GPU the size of what is selected would have to be read back, which stalls the stream: take all there.
+        # On a GPU the size of a selection would have to be read back, which stalls the stream: take all pixels there.
         if embedding.is_cuda:
             slots, own, sample = SLOTS, features, _gather(features, drawn)
         else:
@@ -102,8 +102,8 @@ def draw_background(instances: Tensor, training_mask: Tensor, number: int) -> tu
     """Draws pixels outside all instances, uniformly and without replacement.
 
     Args:
-        instances, training_mask: (B, N); what the mask hides is background.
-        number: largest number in each image.
+        instances, training_mask: (B, N); masked pixels count as background.
+        number: maximum number of pixels drawn per image.
 
     Returns:
         Indices (B, K) into the N pixels, and (B, K) bool, false on those in excess of an image's background.

@@ -45,7 +45,7 @@ class FPEM(nn.Module):
 
 @MODELS.register_module()
 class FPEMNeck(nn.Module):
-    """Reduction of the four backbone maps to `channels`, two FPEMs in a row, and the sum of what both return.
+    """Reduction of the four backbone maps to `channels`, two FPEMs in a row, and the sum of their outputs.
 
     Args:
         in_channels: channels of the four backbone maps; taken from the backbone where a config leaves it out.

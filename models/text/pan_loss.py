@@ -42,7 +42,7 @@ class PANLoss(nn.Module):
         """Weighted losses and reported metrics, scalars averaged over the batch.
 
         Args:
-            logits: (B, 1 + K + D, h, w), text, kernels, embedding; brought to the size of the targets bilinearly.
+            logits: (B, 1 + K + D, h, w), text, kernels, embedding; resized bilinearly to the targets.
             text, training_mask, instances: (B, H, W); kernels: (B, K, H, W).
 
         Returns:

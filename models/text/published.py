@@ -1,4 +1,4 @@
-"""Names of the parameters in published KKDnet, PAN and PSENet checkpoints, and what this project calls them."""
+"""Parameter names of published KKDnet, PAN and PSENet checkpoints, mapped to those of this project."""
 
 from __future__ import annotations
 

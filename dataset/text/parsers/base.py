@@ -70,7 +70,7 @@ class TextParser(ABC):
         """The record of one image. Does not open the image."""
 
     def instance_counts(self) -> tuple[int, int]:
-        """Instances, and how many of them are ignored."""
+        """Number of instances, and number of ignored ones among them."""
         records = [self[i] for i in range(len(self))]
         return sum(len(r.polygons) for r in records), sum(int(r.ignore.sum()) for r in records)
 
@@ -88,11 +88,11 @@ class FilePairParser(TextParser):
     """A benchmark with one annotation file for each image.
 
     All annotations are read at once, so that a mistake in any of them shows before training starts. Polygons
-    that enclose nothing are left out and counted in `issues`; so are label files of which there is no image.
+    that enclose nothing are left out and counted in `issues`; so are label files without an image.
 
     Args:
         root, split: as TextParser.
-        ignore_labels: transcriptions of text that is there but not to be learnt. Default: the benchmark's own.
+        ignore_labels: transcriptions of instances to ignore in training. Default: the benchmark's own.
 
     Raises:
         InputError: as TextParser; or the coordinates are fractions of the image's sides.
@@ -123,7 +123,7 @@ class FilePairParser(TextParser):
         """The instances of one annotation file; a reader of `annotations` on its content."""
 
     def ignores(self, instance: Instance) -> bool:
-        """Whether an instance neither counts as text nor as background in training."""
+        """True if an instance counts neither as text nor as background in training."""
         return instance.difficult or instance.transcription in self.ignore_labels
 
     def _record(self, image: Path, instances: Sequence[Instance]) -> TextRecord:
@@ -167,7 +167,7 @@ class FilePairParser(TextParser):
         return tuple(labels)
 
     def _log_labels(self, given: Sequence[str] | None) -> None:
-        """Says which ignore labels never occur, and which labels look like some that are not among them."""
+        """Logs the ignore labels that never occur, and other labels that look like ignore labels."""
         for label in given or ():
             if label and not self._labels[label]:
                 logger.warning("%s: no instance is labelled %r, one of ignore_labels", self.issues.source, label)
@@ -187,12 +187,12 @@ class FilePairParser(TextParser):
 
 
 def _is_mark(label: str) -> bool:
-    """Whether a transcription looks like a mark: one sign, once or repeated."""
+    """True if a transcription looks like a mark: one sign, once or repeated."""
     return label.strip().lower() in _MARKS or (len(set(label)) == 1 and not label.isalnum())
 
 
 def flaw_of(points: np.ndarray) -> str | None:
-    """Defect of points (k, 2) that enclose nothing, as DataIssues counts it; None for a polygon."""
+    """Returns the defect of points (k, 2) that enclose no area, as a kind of DataIssues; None for a polygon."""
     if len(set(map(tuple, points.tolist()))) < 3:
         return "polygons with < 3 distinct points ignored"
     if (np.ptp(points, axis=0) < 1).all():

@@ -1,4 +1,4 @@
-"""CTW1500: curved text, 14 points an instance."""
+"""CTW1500: curved text, 14 points per instance."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ logger = logging.getLogger(__name__)
 
 ELSEWHERE = "point elsewhere with --cfg-options data.root=PATH or in the config, field data.root"
 
-_LABELS = (".txt", ".gt", ".mat", ".xml", ".json", ".csv", ".md")  # what may stand beside images
+_LABELS = (".txt", ".gt", ".mat", ".xml", ".json", ".csv", ".md")  # labels that may lie beside images
 
 
 def require_folders(root: Path, *folders: Path) -> None:
-    """Checks that the data root and folders of it are there.
+    """Checks that the data root and folders in it exist.
 
     Raises:
-        InputError: names the first that is not.
+        InputError: the message names the first missing folder.
     """
     missing = next((path for path in (root, *folders) if not path.is_dir()), None)
     if missing is not None:
@@ -30,9 +30,9 @@ def require_folders(root: Path, *folders: Path) -> None:
 
 
 def list_images(root: Path, folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """The images in a folder of the data root, by name; suffixes in any case, hidden files are passed over.
+    """The images in a folder of the data root, by name; suffixes in any case, hidden files are skipped.
 
-    Files of other kinds are passed over, too, and named in the log, unless they are labels.
+    Files of other kinds are skipped, too, and named in the log, unless they are labels.
 
     Raises:
         InputError: the root or the folder is missing, holds no image, or holds two images of the same stem
@@ -59,12 +59,12 @@ def list_images(root: Path, folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIX
 
 
 def annotation_of(image: Path, folder: Path, *names: str) -> Path:
-    """The annotation file of an image: the one of the names that exists, with the suffix in any case.
+    """Returns the annotation file of an image: the only existing one of `names`, with the suffix in any case.
 
     Accents in names may be composed or decomposed.
 
     Raises:
-        InputError: none does, or several do.
+        InputError: none or several of them exist.
     """
     files = listing(folder).by_name
     there = [path for name in names for path in files.get(_key(name), ())]
@@ -90,17 +90,17 @@ class _Listing:
 
 
 def _key(name: str) -> str:
-    """Common part of two names of one file."""
+    """Key that equivalent spellings of a file name share."""
     suffix = PurePath(name).suffix
     return composed(name[: len(name) - len(suffix)]) + suffix.lower()
 
 
 def listing(folder: Path) -> _Listing:
-    """The files of a folder that are not hidden: lists of those that differ in the case of the suffix at most."""
+    """Visible files of a folder, as lists of those whose names differ at most in the case of the suffix."""
     return _listing_of(folder, folder.stat().st_mtime_ns if folder.is_dir() else 0)
 
 
 @lru_cache(maxsize=4)
 def _listing_of(folder: Path, time: int) -> _Listing:
-    """`time`: of the folder's last change, at which its listing is made anew."""
+    """`time`: last change of the folder; a new value invalidates the cached listing."""
     return _Listing(folder)

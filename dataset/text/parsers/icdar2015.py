@@ -22,8 +22,8 @@ class ICDAR2015(FilePairParser):
     `ch4_{training,test}_localization_transcription_gt/gt_img_N.txt`. The transcription `###` means ignore.
     Labels of MLT, of RCTW-17 and with polygons are read, too: see annotations.icdar2015.
 
-    The test set is not for choosing among models: for that, `validation` is the 100 training images whose N is
-    divisible by 10, and `train_part` the other 900.
+    For model selection, use `validation` instead of the test set: the 100 training images whose N is divisible by
+    10; `train_part` holds the other 900.
     """
 
     splits = ("train", "test", "train_part", "validation")
@@ -40,7 +40,7 @@ class ICDAR2015(FilePairParser):
 
     @property
     def ground_truth(self) -> Path:
-        """For `train_part` and `validation`, too, the folder of all training images."""
+        """Folder of the split; for `train_part` and `validation`, that of all training images."""
         return self._folder("localization_transcription_gt")
 
     def _folder(self, name: str) -> Path:

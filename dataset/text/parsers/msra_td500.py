@@ -22,7 +22,7 @@ class MSRATD500(FilePairParser):
     `data/MSRA-TD500/{train,test}/NAME.JPG` and `data/HUST-TR400/NAME.jpg`, each with `NAME.gt` beside it.
 
     Args:
-        root: as in `data.root`: `data/MSRA-TD500`.
+        root: folder as in `data.root`: `data/MSRA-TD500`.
         split: 'train' or 'test'.
         hust: folder of HUST-TR400, which joins the training split. By default `HUST-TR400` beside the root, if
             there is such a folder; the log says which.
@@ -68,5 +68,5 @@ class MSRATD500(FilePairParser):
 
     @property
     def ground_truth(self) -> Path:
-        """Holds the images as well; without HUST-TR400, which is not for measuring."""
+        """Folder of annotations and images; without HUST-TR400, which is for training only."""
         return self.root / self.split

@@ -22,10 +22,10 @@ class SynthText(TextParser):
     """`data/SynthText/gt.mat` with images in numbered folders beside it.
 
     The first use takes a minute or more, and some GB of memory, to make an index of `gt.mat`; later ones map
-    that into memory. It is made anew when size or time of `gt.mat` differ from what it was made of.
+    that into memory. It is rebuilt when the size or modification time of `gt.mat` changes.
 
     Args:
-        root: as in `data.root`: `data/SynthText`.
+        root: folder as in `data.root`: `data/SynthText`.
         split: 'train'.
         cache: folder of the index, `gt.mat.index`. By default the data root.
 
@@ -41,7 +41,7 @@ class SynthText(TextParser):
         self._index = self._open(self.root / "gt.mat", self.root if cache is None else Path(cache))
         if not len(self._index):
             raise InputError(f"{self.root / 'gt.mat'}: holds no image; restore it from the data set")
-        require_folders(self.root, self[0].image_path.parent)  # files are too many to look for each
+        require_folders(self.root, self[0].image_path.parent)  # too many files to check each one
         for kind, (count, where) in self._index.issues.items():
             for _ in range(count):
                 self.issues.add(kind, where)

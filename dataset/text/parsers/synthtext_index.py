@@ -49,11 +49,11 @@ class IndexedImage(NamedTuple):
 
 
 class SynthTextIndex:
-    """An index file, as a sequence of images. Pickled as the path alone, and opened again where it arrives.
+    """An index file, as a sequence of images. Pickled as the path alone and reopened on unpickling.
 
     Attributes:
         stamp: identity of the source, as given to `write_index`.
-        issues: kind -> (count, first place) of what was left out of it.
+        issues: kind -> (count, first place) of the boxes and words left out.
 
     Args:
         path: the file.
@@ -106,7 +106,7 @@ class SynthTextIndex:
 
 
 def open_index(path: Path, stamp: dict[str, Any]) -> SynthTextIndex | None:
-    """The index, or None where there is none, or one that is damaged or made of something else."""
+    """Opens the index; None if it is missing, damaged or made from another source."""
     try:
         index = SynthTextIndex(path)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -115,17 +115,17 @@ def open_index(path: Path, stamp: dict[str, Any]) -> SynthTextIndex | None:
 
 
 def write_index(path: Path, images: Iterable[SynthTextImage], stamp: dict[str, Any]) -> None:
-    """Writes the index of images, aside first, so that there is never half a file of that name.
+    """Writes the index of images to a temporary file first, so that `path` never holds half a file.
 
     Boxes that enclose nothing are left out and counted, with their words.
 
     Args:
-        path: the file; its folder is made if need be.
-        images: taken one by one.
-        stamp: tells what the index is made of; JSON values.
+        path: the index file; its folder is created if missing.
+        images: images to index, consumed one by one.
+        stamp: identity of the source, JSON values.
 
     Raises:
-        OSError: the file cannot be written; known before the first image is asked for.
+        OSError: the file cannot be written; raised before the first image is requested.
     """
     with _aside(path) as file:
         ends, boxes, words, names = array("q", (0, 0, 0)), bytearray(), bytearray(), bytearray()
