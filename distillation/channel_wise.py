@@ -46,6 +46,8 @@ class ChannelWiseDistiller(TextDistiller):
         **more: Any,
     ) -> None:
         super().__init__(*core, **more)
+        if feature_weight:
+            self.match_features()
         self.weights = {"cwd_feature": feature_weight, "cwd_response": response_weight}
         self.temperature = temperature
 

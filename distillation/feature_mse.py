@@ -23,6 +23,7 @@ class FeatureMSEDistiller(TextDistiller):
 
     def __init__(self, *core: Any, weight: float = 1.0, **more: Any) -> None:
         super().__init__(*core, **more)
+        self.match_features()
         self.weight = weight
 
     def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ class FGDTextDistiller(TextDistiller):
 
     Args:
         student, loss, teachers, teacher_weights: see TextDistiller. Each teacher has context modules of its own.
-        channels: number of channels of each pyramid level.
+        channels: number of channels of each level of the teachers' pyramids.
         temperature, alpha, beta, gamma, lambda_: see fgd_terms.FGDTerms; the defaults are those of the paper.
 
     Raises:
@@ -59,6 +59,7 @@ class FGDTextDistiller(TextDistiller):
         **more: Any,
     ) -> None:
         super().__init__(*core, **more)
+        self.match_pyramids()
         options = dict(temperature=temperature, alpha=alpha, beta=beta, gamma=gamma, lambda_=lambda_)
         self.pyramids = nn.ModuleList(PyramidTerms(channels, **options) for _ in self.teachers)
 

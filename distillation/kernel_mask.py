@@ -65,6 +65,8 @@ class KernelMaskDistiller(TextDistiller):
         **more: Any,
     ) -> None:
         super().__init__(*core, **more)
+        if feature_weight:
+            self.match_features()
         for key, value, known in (
             ("batch_reduction", batch_reduction, ("sum", "mean")),
             ("mask", mask, ("kernel", "text", "none")),

@@ -52,6 +52,22 @@ class TextDistiller(Distiller):
                     f"distiller: the student predicts {own}, teacher {number} {other}; give both the same head"
                 )
 
+    def match_features(self) -> None:
+        """Adds a 1x1 convolution from the student's text feature to each teacher's, where their channels differ.
+
+        For methods that compare features, to be called when they are constructed. The convolutions learn with the
+        student, are no part of its checkpoint, and `terms` gets what they make (FitNets, Romero et al., ICLR 2015).
+        """
+        own, taught = sum(self.student.neck.channels), [sum(teacher.neck.channels) for teacher in self.teachers]
+        self.feature_match = nn.ModuleList(_matching(own, channels) for channels in taught)
+
+    def match_pyramids(self) -> None:
+        """As `match_features`, for each level of the pyramid."""
+        self.pyramid_match = nn.ModuleList(
+            nn.ModuleList(map(_matching, self.student.neck.channels, teacher.neck.channels))
+            for teacher in self.teachers
+        )
+
     def forward(self, batch: Any) -> StepResult:
         with self.teaching(batch.images):
             taught = [self._teach(teacher, batch.images) for teacher in self.teachers]
@@ -59,7 +75,7 @@ class TextDistiller(Distiller):
         losses, metrics = self.supervise(learnt.logits, batch)
         for number, (weight, output) in enumerate(zip(self.teacher_weights, taught), 1):
             suffix = f"_{number}" if len(taught) > 1 else ""
-            for name, term in self.terms(learnt, output, batch, number).items():
+            for name, term in self.terms(self._matched(learnt, number), output, batch, number).items():
                 losses[name + suffix] = weight * term
         return StepResult(losses, metrics)
 
@@ -67,15 +83,28 @@ class TextDistiller(Distiller):
         output = teacher(images)
         return output if self.uses_pyramid else output._replace(pyramid=())
 
+    def _matched(self, learnt: TextOutput, number: int) -> TextOutput:
+        if hasattr(self, "feature_match"):
+            learnt = learnt._replace(fused=self.feature_match[number - 1](learnt.fused))
+        if hasattr(self, "pyramid_match"):
+            levels = zip(self.pyramid_match[number - 1], learnt.pyramid)
+            learnt = learnt._replace(pyramid=tuple(match(level) for match, level in levels))
+        return learnt
+
     def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
         """The method's weighted scalars by name, for one teacher.
 
         Args:
-            learnt, taught: outputs of the student and of the teacher, of the same images.
+            learnt, taught: outputs of the student and of the teacher, of the same images; the student's features after
+                `match_features` and `match_pyramids`, if called.
             batch: a dataset.TextBatch.
             number: number of the teacher, from 1, for messages.
         """
         raise NotImplementedError
+
+
+def _matching(channels: int, wanted: int) -> nn.Module:
+    return nn.Identity() if channels == wanted else nn.Conv2d(channels, wanted, 1)
 
 
 def check_same_shape(name: str, student: Tensor, teacher: Tensor, number: int) -> None:

@@ -10,7 +10,7 @@ from models.objects.rpn import RPN
 from models.registry import LOSSES, MODELS
 from models.text.detector import TextDetector
 from models.text.fpem import FPEMNeck
-from models.text.head import PANHead, PSENetHead
+from models.text.head import PANHead, PSENetHead, SeparablePANHead
 from models.text.output import TextOutput
 from models.text.pan_loss import PANLoss, PSENetLoss
 from models.text.psenet_fpn import PSENetFPN
@@ -35,6 +35,7 @@ __all__ = [
     "PSENetLoss",
     "RCNNOutput",
     "ResNet",
+    "SeparablePANHead",
     "TextDetector",
     "TextOutput",
     "TimmBackbone",

