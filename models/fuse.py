@@ -12,14 +12,15 @@ def fuse_batch_norm(model: nn.Module) -> nn.Module:
     """Returns a copy of a network in evaluation mode, with batch norms folded into the convolutions before them.
 
     A batch norm belongs to the convolution registered just before it in the same module, which holds for every
-    network of this package; a batch norm that follows no convolution stays unchanged.
+    network of this package and of timm; a batch norm that follows no convolution stays unchanged. Of timm's batch norms
+    with an activation, which are one module, the activation remains.
     """
     model = copy.deepcopy(model).eval()
     for module in model.modules():
         previous: tuple[str, nn.Module] | None = None
         for name, child in module.named_children():
-            if type(child) is nn.BatchNorm2d and previous is not None:
+            if previous is not None and type(child).__name__ in ("BatchNorm2d", "BatchNormAct2d"):
                 setattr(module, previous[0], fuse_conv_bn_eval(previous[1], child))
-                setattr(module, name, nn.Identity())
+                setattr(module, name, getattr(child, "act", nn.Identity()))
             previous = (name, child) if isinstance(child, nn.Conv2d) else None
     return model

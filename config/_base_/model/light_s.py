@@ -1,4 +1,4 @@
-# The smallest of the detectors for CPUs. No package ships ImageNet weights of its backbone: give a file if you have one.
+# The smallest detector for CPUs. No package ships ImageNet weights of its backbone: name a file if you have one.
 model = dict(
     type="TextDetector",
     backbone=dict(type="TimmBackbone", name="mobilenetv3_small_100", pretrained=None),

@@ -1,0 +1,160 @@
+"""Export of text detectors to ONNX, checked against PyTorch in every runtime."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.export import Dim
+
+from dataset.images import MEAN, STD
+from engine.checks import check_settings
+from engine.inference.runtimes import METADATA_KEY, RUNTIMES, require_packages
+from engine.settings import TestSettings
+from engine.tasks import TASKS
+from engine.training.checkpoint import restore_detector
+from errors import InputError
+from files import check_output, write_aside
+from models.fuse import fuse_batch_norm
+from models.weights import read_checkpoint
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino")
+SIZES = ((1, 64, 96), (2, 320, 256), (1, 736, 1312))  # images, height, width
+TOLERANCE = 1e-3
+_LARGEST = 4096  # sides of an image, in multiples of the stride
+
+
+class _EvenConv(nn.Conv2d):
+    """timm's Conv2dSame for sides that the stride divides, which ours are: its padding is then constant."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide, high = (kernel - stride for kernel, stride in zip(self.kernel_size[::-1], self.stride[::-1]))
+        x = F.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class _Maps(nn.Module):
+    def __init__(self, detector: nn.Module) -> None:
+        super().__init__()
+        self.detector = copy.deepcopy(detector)
+        for module in self.detector.modules():
+            if type(module).__name__ == "Conv2dSame":  # its formula for any side makes the exporter take minutes
+                module.__class__ = _EvenConv
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.detector(images).logits
+
+
+def export(checkpoint: str | Path, path: str | Path) -> dict[str, float]:
+    """Writes the network of a checkpoint as an ONNX file, which replaces `path` only if every runtime agrees.
+
+    The network takes `images` (B, 3, H, W) float32, normalised, B, H and W free, H and W multiples of 32, and gives
+    `maps` (B, K, H/4, W/4), the logits. Batch norms are folded. The metadata, JSON under the key 'kkdnet', hold all
+    that detection needs beside it: see `metadata_of`.
+
+    Returns:
+        The largest absolute difference from PyTorch by runtime, over images of SIZES.
+
+    Raises:
+        InputError: a package is not installed; a checkpoint that cannot be read, without its config, or of an object
+            detector; a place that cannot be written; a difference above TOLERANCE.
+    """
+    require_packages("export.py", *PACKAGES)
+    check_output("OUT", path, folder=False)
+    content = read_checkpoint(checkpoint)
+    config = content.get("config")
+    if not isinstance(config, Mapping) or not {"model", "data"} <= config.keys():
+        raise InputError(
+            f"{checkpoint}: does not hold the config that it was trained with; bring it over with "
+            "tools/import_checkpoint.py"
+        )
+    detector = fuse_batch_norm(restore_detector(config["model"], content, checkpoint))
+    if detector.task != "text":
+        raise InputError(
+            f"{checkpoint}: is of an object detector; only text detectors are exported (torchvision exports its R-CNNs "
+            "for one image of a fixed size only)"
+        )
+    metadata = metadata_of(detector, config, content)
+    with write_aside(path) as aside:
+        write_onnx(detector, aside, metadata)
+        differences = compare(detector, aside)
+        for runtime, difference in differences.items():
+            if not difference <= TOLERANCE:
+                raise InputError(
+                    f"{path}: not written, {runtime} differs from PyTorch by {difference:.2g}, more than {TOLERANCE:g}"
+                )
+    return differences
+
+
+def metadata_of(detector: nn.Module, config: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a program needs to detect with the network alone, in plain values.
+
+    `mean` and `std` normalise RGB values of 0 to 1; the sides of an image must be multiples of `stride`; the outputs
+    are called `maps`, and are `map_stride` times smaller; `short_size` is the length to which the short side is scaled;
+    `min_score`, `min_area` and `bbox_type` are those of `test_cfg`; the rest says where the network comes from.
+    """
+    settings = check_settings("test_cfg", config, TestSettings)
+    transform = TASKS["text"].test_transform(config["data"].get("test") or {})
+    return {
+        "format": 1,
+        "task": "text",
+        "mean": MEAN,
+        "std": STD,
+        "stride": detector.stride,
+        "map_stride": 4,
+        "maps": detector.head.maps,
+        "classes": [],
+        "short_size": transform.short_size,
+        "min_score": settings.min_score,
+        "min_area": settings.min_area,
+        "bbox_type": settings.bbox_type,
+        "protocol": settings.protocol,
+        "git_revision": content.get("git_revision"),
+        "epoch": content.get("epoch"),
+        "config": config,
+    }
+
+
+def write_onnx(detector: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Writes a network in evaluation mode with free batch, height and width."""
+    import onnx
+
+    height, width = (detector.stride * Dim(name, min=1, max=_LARGEST) for name in ("rows", "columns"))
+    example = torch.zeros(2, 3, 4 * detector.stride, 6 * detector.stride)  # sides of 1 would be taken for constants
+    logging.getLogger("onnxscript").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _Maps(detector),
+            (example,),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["maps"],
+            dynamic_shapes=({0: Dim("batch", min=1), 2: height, 3: width},),
+            verbose=False,
+        )
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata, default=str)})
+    onnx.save(model, path)
+
+
+def compare(detector: nn.Module, path: Path) -> dict[str, float]:
+    """Largest absolute difference of the output maps from PyTorch's by runtime, on random images of SIZES."""
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=(count, 3, height, width)).astype(np.float32) for count, height, width in SIZES]
+    with torch.inference_mode():
+        expected = [detector(torch.from_numpy(batch)).logits.numpy() for batch in images]
+    found = {}
+    for name, runtime in RUNTIMES.items():
+        network = runtime(path)
+        found[name] = max(float(np.abs(network(batch) - maps).max()) for batch, maps in zip(images, expected))
+    return found

@@ -1,0 +1,98 @@
+"""Networks exported to ONNX in the runtimes that execute them; needs numpy and the runtime, not torch."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from errors import InputError
+
+METADATA_KEY = "kkdnet"
+
+
+def require_packages(what: str, *packages: str) -> None:
+    """InputError for the first package that is not installed; `what` needs them."""
+    for package in packages:
+        if find_spec(package) is None:
+            raise InputError(f"{what} needs the package {package}: pip install -r requirement-export.txt")
+
+
+def parse_metadata(text: str | None, path: str | Path) -> dict[str, Any]:
+    """The metadata that export.py writes; InputError for a file of another program."""
+    if text is None:
+        raise InputError(f"{path}: holds no metadata of this project; make it with export.py from a checkpoint")
+    return json.loads(text)
+
+
+class OnnxRuntime:
+    """An exported network in onnxruntime, on the CPU.
+
+    Args:
+        path: the ONNX file.
+        threads: number of threads; None for the runtime's own choice.
+
+    Attributes:
+        metadata: see engine.inference.export.
+
+    Raises:
+        InputError: the runtime is not installed, or the file is missing, damaged or not one of export.py.
+    """
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        require_packages("runtime onnx", "onnxruntime")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        _require_file(path)
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime has a type of its own for every kind of damage
+            raise InputError(f"{path}: not an ONNX file that onnxruntime takes; export it again") from error
+        self.metadata = parse_metadata(self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), path)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Output maps (B, K, H/4, W/4) float32 of normalised images (B, 3, H, W) float32."""
+        return self.session.run(None, {"images": images})[0]
+
+
+class OpenVino:
+    """An exported network in openvino, on the CPU, in float32; arguments and errors as OnnxRuntime's."""
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        require_packages("runtime openvino", "openvino")
+        import openvino
+
+        _require_file(path)
+        core = openvino.Core()
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            model = core.read_model(str(path))
+            text = model.get_rt_info(["framework", METADATA_KEY]).astype(str) if _has_metadata(model) else None
+            self.compiled = core.compile_model(model, "CPU", settings)
+        except Exception as error:  # see OnnxRuntime
+            raise InputError(f"{path}: not an ONNX file that openvino takes; export it again") from error
+        self.metadata = parse_metadata(text, path)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self.compiled(images)[0]
+
+
+def _has_metadata(model: Any) -> bool:
+    return model.has_rt_info(["framework", METADATA_KEY])
+
+
+def _require_file(path: str | Path) -> None:
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; make it with export.py from a checkpoint")
+
+
+RUNTIMES = {"onnx": OnnxRuntime, "openvino": OpenVino}

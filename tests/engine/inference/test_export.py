@@ -1,0 +1,139 @@
+"""Exported networks against PyTorch, and what an exported file carries."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import run_script
+from text_networks import small_model
+
+from engine.inference import export as export_module
+from engine.inference.runtimes import RUNTIMES
+from engine.training.checkpoint import save_checkpoint
+from errors import InputError
+from models import build_detector
+
+installed = all(find_spec(package) for package in export_module.PACKAGES)
+needs_packages = pytest.mark.skipif(not installed, reason="requirement-export.txt is not installed")
+ROOT = Path(__file__).parents[3]
+TEST = dict(type="ICDAR2015", split="test", short_size=736)
+TEST_CFG = dict(protocol="icdar2015", min_score=0.5, min_area=9, bbox_type="rect")
+LIGHT = dict(
+    type="TextDetector",
+    backbone=dict(type="TimmBackbone", name="tf_efficientnet_lite0"),
+    neck=dict(type="FPEMNeck", channels=16),
+    head=dict(type="SeparablePANHead", hidden=8),
+)
+PSENET = dict(
+    type="TextDetector",
+    backbone=dict(type="ResNet", depth=18, width=16),
+    neck=dict(type="PSENetFPN", channels=16),
+    head=dict(type="PSENetHead", hidden=8, kernel_num=4),
+)
+
+
+def checkpoint_of(model: dict, path: Path) -> torch.nn.Module:
+    """Saves a detector whose batch norms have statistics of their own; returns it in evaluation mode."""
+    torch.manual_seed(0)
+    detector = build_detector(model)
+    for module in detector.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    config = {"model": model, "data": {"test": TEST}, "test_cfg": TEST_CFG}
+    save_checkpoint(path, detector.state_dict(), config, 3, {})
+    return detector.eval()
+
+
+@pytest.mark.slow
+@needs_packages
+@pytest.mark.parametrize("model", [small_model(), LIGHT, PSENET], ids=["kkd", "light", "psenet"])
+def test_an_exported_network_computes_the_maps_of_the_checkpoint(model, tmp_path):
+    detector = checkpoint_of(model, tmp_path / "a.pth.tar")
+    output = run_script("export.py", tmp_path / "a.pth.tar", tmp_path / "a.onnx")
+    assert "onnx: largest difference" in output and "openvino: largest difference" in output
+    rng = np.random.default_rng(1)
+    for runtime in RUNTIMES.values():
+        network = runtime(tmp_path / "a.onnx", threads=1)
+        for shape in ((1, 3, 32, 64), (3, 3, 160, 96)):  # neither is one that export.py compares
+            images = rng.normal(size=shape).astype(np.float32)
+            with torch.no_grad():
+                expected = detector(torch.from_numpy(images)).logits.numpy()
+            np.testing.assert_allclose(network(images), expected, atol=1e-3)
+        about = network.metadata
+        assert (about["task"], about["stride"], about["map_stride"]) == ("text", 32, 4)
+        assert about["maps"] == list(detector.head.maps)
+        assert (about["short_size"], about["min_score"], about["min_area"], about["bbox_type"]) == (736, 0.5, 9, "rect")
+        assert (about["config"]["model"], about["epoch"]) == (json.loads(json.dumps(model)), 3)
+        assert about["mean"] == [0.485, 0.456, 0.406] and about["std"] == [0.229, 0.224, 0.225]
+
+
+@pytest.mark.slow  # an export takes half a minute
+@needs_packages
+def test_no_batch_norm_is_left(tmp_path):
+    import onnx
+
+    checkpoint_of(LIGHT, tmp_path / "a.pth.tar")
+    export_module.export(tmp_path / "a.pth.tar", tmp_path / "a.onnx")
+    operators = {node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node}
+    assert "Conv" in operators and "BatchNormalization" not in operators
+
+
+@pytest.mark.slow  # an export takes half a minute
+@needs_packages
+def test_a_network_that_differs_is_not_written(tmp_path, monkeypatch):
+    checkpoint_of(small_model(), tmp_path / "a.pth.tar")
+    (tmp_path / "a.onnx").write_bytes(b"earlier")
+    monkeypatch.setattr(export_module, "TOLERANCE", -1.0)
+    with pytest.raises(InputError, match="not written, onnx differs from PyTorch by"):
+        export_module.export(tmp_path / "a.pth.tar", tmp_path / "a.onnx")
+    assert (tmp_path / "a.onnx").read_bytes() == b"earlier"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.onnx", "a.pth.tar"]
+
+
+@needs_packages
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_files_that_are_not_exported_ones_are_refused(runtime, tmp_path):
+    import onnx
+
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = onnx.helper.make_graph([node], "other", values[:1], values[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, tmp_path / "other.onnx")
+    for name, message in (
+        ("none.onnx", "no such file"),
+        ("empty.onnx", "not an ONNX file"),
+        ("other.onnx", "holds no metadata of this project"),
+    ):
+        with pytest.raises(InputError, match=message):
+            RUNTIMES[runtime](tmp_path / name)
+
+
+@pytest.mark.slow  # an export takes half a minute
+@needs_packages
+def test_exported_networks_run_without_torch(tmp_path):
+    checkpoint_of(small_model(), tmp_path / "a.pth.tar")
+    export_module.export(tmp_path / "a.pth.tar", tmp_path / "a.onnx")
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import numpy as np\n"
+        "from engine.inference.runtimes import RUNTIMES\n"
+        f"path, images = {str(tmp_path / 'a.onnx')!r}, np.ones((1, 3, 64, 64), np.float32)\n"
+        "maps = [runtime(path)(images) for runtime in RUNTIMES.values()]\n"
+        "print(np.abs(maps[0] - maps[1]).max() < 1e-3, maps[0].shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "True (1, 6, 16, 16)\n", done.stderr
+
+
+def test_a_missing_package_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr("engine.inference.runtimes.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs the package onnx: pip install -r requirement-export.txt"):
+        export_module.export(tmp_path / "a.pth.tar", tmp_path / "a.onnx")
