@@ -34,6 +34,7 @@ PLACEHOLDERS = {
 # Run elsewhere, or not at all: they take minutes, install, or read what only their readers have. Their options are read
 # by their own parser, and their configs and config entries by `load_experiment`.
 READ_ONLY = {
+    "export.py": "half a minute each; tests/engine/inference/test_export.py",
     "docs/custom_dataset.md": "tests/scripts/test_custom_dataset.py runs every one of them",
     "docs/multineck.md": "the commands of README.md, with more options",
     "tools/import_checkpoint.py": "reads a published file; tests/tools/test_import_checkpoint.py",
