@@ -21,7 +21,7 @@ from engine.checks import check_settings
 from engine.inference.runtimes import METADATA_KEY, RUNTIMES, require_packages
 from engine.settings import TestSettings
 from engine.tasks import TASKS
-from engine.training.checkpoint import restore_detector
+from engine.training.checkpoint import own_config, restore_detector
 from errors import InputError
 from files import check_output, write_aside
 from models.fuse import fuse_batch_norm
@@ -66,17 +66,12 @@ def export(checkpoint: str | Path, path: str | Path) -> dict[str, float]:
 
     Raises:
         InputError: a package is not installed; a checkpoint that cannot be read, without its config, or of an object
-            detector; a place that cannot be written; a difference above TOLERANCE.
+            detector; a place that cannot be written or is the checkpoint; a difference above TOLERANCE.
     """
     require_packages("export.py", *PACKAGES)
-    check_output("OUT", path, folder=False)
+    check_output("OUT", path, [checkpoint], folder=False)
     content = read_checkpoint(checkpoint)
-    config = content.get("config")
-    if not isinstance(config, Mapping) or not {"model", "data"} <= config.keys():
-        raise InputError(
-            f"{checkpoint}: does not hold the config that it was trained with; bring it over with "
-            "tools/import_checkpoint.py"
-        )
+    config = own_config(content, checkpoint)
     detector = fuse_batch_norm(restore_detector(config["model"], content, checkpoint))
     if detector.task != "text":
         raise InputError(

@@ -21,7 +21,7 @@ from engine.inference.pipeline import network_outputs
 from engine.precision import check_precision, resolve_device
 from engine.tasks import TASKS
 from engine.tasks.base import NetworkInput, NetworkOutput
-from engine.training.checkpoint import load_detector, restore_detector
+from engine.training.checkpoint import load_detector, own_config, restore_detector
 from errors import InputError
 from models.fuse import fuse_batch_norm
 from models.weights import read_checkpoint
@@ -101,12 +101,7 @@ class Predictor:
         """
         content, place = read_checkpoint(checkpoint), resolve_device(device)
         check_precision(precision, place)
-        config = content.get("config")
-        if not isinstance(config, dict) or not {"model", "data"} <= config.keys():
-            raise InputError(
-                f"{checkpoint}: does not hold the config that it was trained with; bring it over with "
-                "tools/import_checkpoint.py, or use test.py, which takes a config"
-            )
+        config = own_config(content, checkpoint)
         detector = fuse_batch_norm(restore_detector(config["model"], content, checkpoint)).to(place)
         task = TASKS[detector.task]
         settings = check_settings("test_cfg", config, task.settings)

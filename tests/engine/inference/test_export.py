@@ -133,6 +133,20 @@ def test_exported_networks_run_without_torch(tmp_path):
     assert done.stdout == "True (1, 6, 16, 16)\n", done.stderr
 
 
+@needs_packages
+def test_the_checkpoint_is_not_overwritten(tmp_path):
+    checkpoint_of(small_model(), tmp_path / "a.pth.tar")
+    with pytest.raises(InputError, match=r"OUT .*a.pth.tar: is .* which is read and would be lost"):
+        export_module.export(tmp_path / "a.pth.tar", tmp_path / "a.pth.tar")
+
+
+@needs_packages
+def test_a_checkpoint_without_its_config_is_refused(tmp_path):
+    torch.save({"state_dict": build_detector(small_model()).state_dict()}, tmp_path / "bare.pth")
+    with pytest.raises(InputError, match="does not hold the config that it was trained with"):
+        export_module.export(tmp_path / "bare.pth", tmp_path / "a.onnx")
+
+
 def test_a_missing_package_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("engine.inference.runtimes.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs the package onnx: pip install -r requirement-export.txt"):

