@@ -121,10 +121,24 @@ def test_other_than_a_number_for_each_teacher_is_refused(student, teachers, weig
 
 
 def test_the_teacher_whose_maps_differ_is_named(student, teachers):
-    narrow = frozen(pan_model(channels=8))
-    learner = KernelMaskDistiller(student, PANLoss(), teachers + narrow)
-    with pytest.raises(InputError, match=r"\(64, 16, 16\) .*\(32, 16, 16\) of teacher 3 \(kkd_feature\)"):
+    other = frozen({**pan_model(), "head": dict(type="PSENetHead", hidden=8)})
+    learner = KernelMaskDistiller(student, PANLoss(), teachers + other)
+    with pytest.raises(InputError, match=r"\(6, 16, 16\) .*\(7, 16, 16\) of teacher 3 \(kkd_response\)"):
         learner(random_batch())
+
+
+def test_each_teacher_sees_the_student_through_its_own_projection(student, teachers):
+    teachers += frozen(pan_model(8), pan_model(24))
+    learner, batch = KernelMaskDistiller(student, PANLoss(), teachers).eval(), random_batch()
+    losses = learner(batch).losses
+    widths = [[tuple(p.shape[:2]) for p in match.parameters() if p.ndim == 4] for match in learner.feature_match]
+    assert widths == [[], [], [(32, 64)], [(96, 64)]]
+    with torch.no_grad():
+        own = student(batch.images).fused
+        for number, (match, teacher) in enumerate(zip(learner.feature_match, learner.teachers), 1):
+            pairs = zip(match(own).numpy(), teacher(batch.images).fused.numpy(), batch.kernels[:, 0].numpy())
+            expected = sum(reference.kernel_mask(*pair) for pair in pairs) / 6 / 4
+            assert losses[f"kkd_feature_{number}"].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_example_compares_maps_of_one_width(monkeypatch):
