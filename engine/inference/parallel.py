@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.queues import Queue
 from threading import Thread
+from types import TracebackType
 from typing import Any, TypeVar
 
 import cv2
@@ -75,9 +77,16 @@ def _end_with_parent() -> None:
 def start_worker(_: int) -> None:
     """For `DataLoader(worker_init_fn=)`: ends the process if a batch finds no shared memory.
 
-    By default the batch is lost, and the main process waits for it for ever.
+    By default the batch is lost, and the main process waits for it for ever. A main process that has ended while it
+    took a batch is no error of this one.
     """
     Queue._on_queue_feeder_error = staticmethod(_end_process)
+    sys.excepthook = _without_receiver  # which the thread that hands over shared memory calls
+
+
+def _without_receiver(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not isinstance(error, ConnectionError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _end_process(error: Exception, _: Any) -> None:

@@ -3,12 +3,15 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import count
 
 import pytest
+from conftest import ROOT
 from processes import members, wait_until
 from torch.utils.data import DataLoader
 
@@ -86,6 +89,27 @@ def test_a_sample_that_cannot_be_sent_is_an_error_not_a_hang():
     loader = DataLoader(Unsendable(), batch_size=None, num_workers=1, worker_init_fn=start_worker)
     with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly"):
         list(loader)
+
+
+GONE_RECEIVER = """
+import multiprocessing, os, sys, time
+from multiprocessing.connection import Client
+from multiprocessing.resource_sharer import DupFd, _resource_sharer
+from engine.inference.parallel import start_worker
+
+start_worker(0)
+for _ in range(20):
+    address, key = DupFd(0)._id
+    receiver = Client(address, authkey=multiprocessing.current_process().authkey)
+    receiver.send((key, os.getpid()))
+    receiver.close()
+time.sleep(0.5)
+"""
+
+
+def test_a_receiver_that_ends_while_it_takes_a_batch_is_no_error():
+    run = subprocess.run([sys.executable, "-c", GONE_RECEIVER], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_an_iterator_that_is_closed_ends_its_processes():
