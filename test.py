@@ -10,7 +10,7 @@ end_on_signals()  # before the imports, which take seconds
 from rich.progress import track
 
 from engine import cli
-from engine.inference import Predictor
+from engine.inference.evaluator import Evaluator
 from engine.inference.speed import measure_speed, speed_table
 from engine.outputs import data_places
 from engine.precision import check_precision, resolve_device
@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> None:
     task, settings = cfg.task, cfg.test_cfg
     folder = Path(args.work_dir or Path("work_dirs") / cli.run_name(args.config))
     result_path = folder / Path(settings.result_path).name if args.work_dir else Path(settings.result_path)
-    predictor, about = Predictor.of(cfg, args.checkpoint, device, args.precision, args.batch_size)
+    predictor, about = Evaluator.of(cfg, args.checkpoint, device, args.precision, args.batch_size)
     dataset = task.test_set(cfg.data.test, settings)
     data = data_places(cfg.data, dataset)
     check_output("--work-dir", folder, data)

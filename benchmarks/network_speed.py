@@ -32,7 +32,7 @@ from dataset.synthetic.scene import MIN_SIDE
 from dataset.synthetic.text_set import write_dataset
 from engine import cli
 from engine.experiment import load_experiment
-from engine.inference import Predictor
+from engine.inference.evaluator import Evaluator
 from engine.inference.parallel import worker_count
 from engine.inference.speed import measure_speed
 from engine.precision import autocast, resolve_device
@@ -166,7 +166,7 @@ class Network:
         settings = replace(self.cfg.test_cfg, protocol="ctw1500", variant=None)
         dataset = self.task.test_set(self.test_split, settings)
         workers = worker_count(self.cfg.data.num_workers)
-        predictor = Predictor(self.fused, settings, self.device, PRECISIONS[precision], batch, workers)
+        predictor = Evaluator(self.fused, settings, self.device, PRECISIONS[precision], batch, workers)
         speed = measure_speed(predictor, dataset, range(len(dataset)), images=min(20, len(dataset)))
         return {"config": self.name, "precision": precision, "batch": batch, **speed}
 

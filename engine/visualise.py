@@ -83,7 +83,7 @@ def draw_objects(
 
     Args:
         boxes: (n, 4) ground truth, green.
-        found: result of an image, see Predictor.__call__, or empty; red, with class, score and outline of the
+        found: result of an image, see Evaluator.__call__, or empty; red, with class, score and outline of the
             mask. Detections with scores below SHOWN are left out.
         classes: class names by label.
     """

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from engine.experiment import Experiment
 from engine.files import lock_folder
-from engine.inference.predictor import Predictor
+from engine.inference.evaluator import Evaluator
 from engine.inference.score_key import score_key
 from engine.outputs import data_places
 from engine.tasks.base import Task
@@ -58,7 +58,7 @@ def evaluate_folder(
     images = range(len(dataset))[: most if most > 0 else None]
     how = cfg.model, cfg.config["data"]["test"], cfg.test_cfg, device.type, precision, batch_size
     common = score_key(dataset, images, *how)
-    make = partial(Predictor.of, cfg, device=device, precision=precision, batch_size=batch_size)
+    make = partial(Evaluator.of, cfg, device=device, precision=precision, batch_size=batch_size)
     rows, errors = [], []
     with lock_folder(work_dir):
         for number, path in enumerate(paths, 1):
@@ -78,7 +78,7 @@ def evaluate_folder(
 
 
 def _evaluate(
-    make: Callable[..., tuple[Predictor, dict[str, Any]]],
+    make: Callable[..., tuple[Evaluator, dict[str, Any]]],
     task: Task,
     path: Path,
     dataset: Dataset,

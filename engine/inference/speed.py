@@ -14,23 +14,23 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from engine.inference.evaluator import Evaluator, finish_output
 from engine.inference.pipeline import same_size_batches, start
-from engine.inference.predictor import Predictor, finish_output
 from engine.tasks.base import NetworkInput, NetworkOutput
 
 STEPS = ("decode", "resize", "network", "post_processing", "write")
 
 
-def measure_speed(predictor: Predictor, dataset: Dataset, indices: Sequence[int], images: int = 20) -> dict[str, float]:
+def measure_speed(predictor: Evaluator, dataset: Dataset, indices: Sequence[int], images: int = 20) -> dict[str, float]:
     """Milliseconds per image of each step alone, and images per second of all together.
 
     Steps, one after the other in this process: `decode` (file to array), `resize` (and normalise), `network` (to
     the device and back), `post_processing` (network outputs to results), `write` (result files). Each is the median
     over `images` images (a batch, if that is more), repeated where there are fewer, after a warm-up pass over the same
-    images. Images of one size share a batch as in Predictor.predict; its time is divided
+    images. Images of one size share a batch as in Evaluator.predict; its time is divided
     among them.
 
-    `images_per_second` is that of Predictor.predict and of writing its results, over all of `indices`, from the moment
+    `images_per_second` is that of Evaluator.predict and of writing its results, over all of `indices`, from the moment
     when the processes have started and the first image is read. `images_per_second_in_turn` is the rate of the steps
     if each waited for the one before.
 
@@ -67,8 +67,8 @@ def speed_table(speed: Mapping[str, float]) -> str:
     return "\n".join([*steps, *(f"{name:<26}{speed[name]:9.2f}" for name in speed if name not in STEPS)])
 
 
-def _step_times(predictor: Predictor, dataset: Dataset, indices: Sequence[int], path: Path) -> dict[str, list[float]]:
-    """Milliseconds of each step of Predictor.predict, run one after the other, a value for each image."""
+def _step_times(predictor: Evaluator, dataset: Dataset, indices: Sequence[int], path: Path) -> dict[str, list[float]]:
+    """Milliseconds of each step of Evaluator.predict, run one after the other, a value for each image."""
     task, device, times = predictor.task, predictor.device, defaultdict(list)
 
     def timed(step: str, images: int, function: Callable, *args: Any) -> Any:

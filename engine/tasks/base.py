@@ -46,7 +46,7 @@ class NetworkOutput(NamedTuple):
 
 
 class Task(ABC):
-    """Data, networks and measurement of a task. `results` below are what Predictor.predict returns.
+    """Data, networks and measurement of a task. `results` below are what Evaluator.predict returns.
 
     Attributes:
         scores: names of the summary's scores that are logged and listed.
@@ -156,7 +156,7 @@ class Task(ABC):
 
     @abstractmethod
     def highest(self, predictor: Any, dataset: Dataset) -> str:
-        """One line for a Predictor without any detection: the threshold, and the highest score if known."""
+        """One line for a Evaluator without any detection: the threshold, and the highest score if known."""
 
     @abstractmethod
     def table(self, summary: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from distillation import Learner
 from engine.cli import check_counts
 from engine.experiment import Experiment
 from engine.files import lock_folder, remove_leftovers
-from engine.inference import Predictor
+from engine.inference.evaluator import Evaluator
 from engine.outputs import data_places
 from engine.precision import DTYPES, PRECISIONS, check_precision, resolve_device
 from engine.training.callbacks import RESUME_FILE, Checkpoints, Signals, Validation, WholeFiles, progress
@@ -165,7 +165,7 @@ def _measure(cfg: Experiment, student: torch.nn.Module, precision: str, folder: 
 
     def measure(trainer: L.Trainer, detector: torch.nn.Module) -> Mapping[str, Any]:
         own = range(trainer.global_rank, len(dataset), trainer.world_size)
-        predictor = Predictor(detector, settings, trainer.strategy.root_device, precision)
+        predictor = Evaluator(detector, settings, trainer.strategy.root_device, precision)
         found = predictor.predict(dataset, own)
         parts = [found]
         if trainer.world_size > 1:

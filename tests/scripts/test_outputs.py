@@ -17,7 +17,8 @@ from stage_configs import SHAPES, write_configs
 from dataset.synthetic.shape_set import write_coco
 from engine.experiment import load_experiment
 from engine.files import lock_folder
-from engine.inference import Predictor, batch_eval, score_key
+from engine.inference import batch_eval, score_key
+from engine.inference.evaluator import Evaluator
 from engine.tasks.objects import picture_names
 from engine.training.checkpoint import new_detector, save_checkpoint
 from errors import InputError
@@ -223,7 +224,7 @@ def test_a_run_whose_results_folder_is_not_its_own_ends_before_it_trains(configs
 
 
 def test_results_of_an_evaluation_that_cannot_be_written_are_found_first(configs, checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(Predictor, "predict", lambda *_, **__: pytest.fail("it was predicted first"))
+    monkeypatch.setattr(Evaluator, "predict", lambda *_, **__: pytest.fail("it was predicted first"))
     (tmp_path / "results.json").mkdir()
     test = ["test.py", configs["student"], checkpoint, "--work-dir", tmp_path]
     assert f"{tmp_path / 'results.json'} is a folder" in run_script(*test, code=2)

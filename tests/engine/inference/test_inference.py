@@ -19,7 +19,7 @@ from dataset import TestTransform, build_dataset
 from dataset.synthetic.shape_set import write_coco
 from dataset.synthetic.text_set import label_line
 from engine.experiment import load_experiment
-from engine.inference import Predictor
+from engine.inference.evaluator import Evaluator
 from engine.inference.pipeline import WAITING, network_outputs, same_size_batches
 from engine.inference.speed import STEPS, measure_speed, speed_table
 from engine.settings import TestSettings
@@ -80,7 +80,7 @@ def found_boxes(results):
 
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (2, 0), (3, 0), (100, 0), (1, 1), (2, 2)])
 def test_every_batch_size_and_process_count_finds_the_same_in_order(dataset, batch_size, workers):
-    results = Predictor(Bright(), SETTINGS, CPU, batch_size=batch_size, workers=workers).predict(dataset)
+    results = Evaluator(Bright(), SETTINGS, CPU, batch_size=batch_size, workers=workers).predict(dataset)
     expected = {  # an outline runs through pixel centres
         str(number): [(x1, y1, x2 - 1, y2 - 1) for x1, y1, x2, y2 in boxes_of(number)] for number in range(len(SIZES))
     }
@@ -92,7 +92,7 @@ def test_polygons_are_in_pixels_of_the_original_image(dataset):
     """The same images twice as large for the network."""
     resized = copy.copy(dataset)
     resized.transform = TestTransform(short_size=128)
-    results = Predictor(Bright(), SETTINGS, CPU).predict(resized)
+    results = Evaluator(Bright(), SETTINGS, CPU).predict(resized)
     assert len(results) == len(SIZES)
     for name, found in found_boxes(results).items():
         expected = [(x1, y1, x2 - 1, y2 - 1) for x1, y1, x2, y2 in boxes_of(int(name))]
@@ -100,7 +100,7 @@ def test_polygons_are_in_pixels_of_the_original_image(dataset):
 
 
 def test_indices_choose_images_and_their_order(dataset):
-    results = Predictor(Bright(), SETTINGS, CPU, batch_size=2).predict(dataset, [5, 1, 3, 0])
+    results = Evaluator(Bright(), SETTINGS, CPU, batch_size=2).predict(dataset, [5, 1, 3, 0])
     assert list(results) == ["5", "1", "3", "0"]
 
 
@@ -112,7 +112,7 @@ def test_progress_is_told_of_every_image(dataset):
             seen.append((item.key, total))
             yield item
 
-    Predictor(Bright(), SETTINGS, CPU, batch_size=2).predict(dataset, track=track)
+    Evaluator(Bright(), SETTINGS, CPU, batch_size=2).predict(dataset, track=track)
     assert seen == [(str(number), len(SIZES)) for number in range(len(SIZES))]
 
 
@@ -140,7 +140,7 @@ def test_batches_hold_images_of_one_size_and_few_wait(shapes, batch_size):
 
 def test_logits_of_a_batch_are_those_of_its_images(dataset):
     torch.manual_seed(0)
-    network = Predictor(fuse_batch_norm(build_detector(small_model())), SETTINGS, CPU).network
+    network = Evaluator(fuse_batch_norm(build_detector(small_model())), SETTINGS, CPU).network
     one, three = (
         {
             output.key: output
@@ -165,7 +165,7 @@ def test_object_detectors_find_the_same_in_batches_and_processes(tmp_path):
     torch.manual_seed(0)
     detector, dataset = build_detector(cfg.model).eval(), task.test_set(cfg.data.test, settings)
     one, batch = (
-        Predictor(detector, settings, CPU, batch_size=batch_size, workers=workers).predict(dataset)
+        Evaluator(detector, settings, CPU, batch_size=batch_size, workers=workers).predict(dataset)
         for workers, batch_size in ((0, 1), (1, 3))
     )
     assert list(one) == list(batch) == [dataset.record(index).image_id for index in range(3)]
@@ -173,11 +173,11 @@ def test_object_detectors_find_the_same_in_batches_and_processes(tmp_path):
         assert len(found["boxes"]) and found["labels"].tolist() == batch[image_id]["labels"].tolist()
         np.testing.assert_allclose(batch[image_id]["boxes"], found["boxes"], atol=1e-3)
         assert len(batch[image_id]["segmentations"]) == len(found["segmentations"]) == len(found["boxes"])
-    speed = measure_speed(Predictor(detector, settings, CPU, batch_size=3), dataset, range(3), images=3)
+    speed = measure_speed(Evaluator(detector, settings, CPU, batch_size=3), dataset, range(3), images=3)
     assert all(math.isfinite(value) and value > 0 for value in speed.values())
     with pytest.raises(InputError, match="has no masks; use 'bbox'"):  # raised in another process
         faster = build_detector(load_experiment(configs["faster"]).model).eval()
-        Predictor(faster, settings, CPU, workers=1).predict(dataset)
+        Evaluator(faster, settings, CPU, workers=1).predict(dataset)
 
 
 # --- speed
@@ -185,7 +185,7 @@ def test_object_detectors_find_the_same_in_batches_and_processes(tmp_path):
 
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (3, 1)])
 def test_speed_of_every_stage_and_of_all_together(dataset, batch_size, workers):
-    predictor = Predictor(Bright(), SETTINGS, CPU, batch_size=batch_size, workers=workers)
+    predictor = Evaluator(Bright(), SETTINGS, CPU, batch_size=batch_size, workers=workers)
     speed = measure_speed(predictor, dataset, range(4), images=6)
     assert list(speed) == [*STEPS, "images_per_second", "images_per_second_in_turn"]
     assert all(math.isfinite(value) and value > 0 for value in speed.values())

@@ -6,7 +6,7 @@ from conftest import run_script
 from object_networks import BOXES
 
 from engine.experiment import load_experiment
-from engine.inference import Predictor
+from engine.inference.evaluator import Evaluator
 from engine.training.checkpoint import new_detector, save_checkpoint
 from errors import InputError
 
@@ -58,9 +58,9 @@ def test_maps_that_are_not_finite_name_the_image(configs, value):
     dataset = task.test_set(cfg.data.test, settings)
     detector = Diverged(new_detector(cfg.model).eval(), value)
     with pytest.raises(InputError, match=rf"image {dataset.parser[1].name}: the logits .* not finite; try another"):
-        Predictor(detector, settings, CPU).predict(dataset)
+        Evaluator(detector, settings, CPU).predict(dataset)
     with pytest.raises(InputError, match=r"not finite; try --precision 32"):
-        Predictor(Diverged(detector.detector, value), settings, CPU, "bf16").predict(dataset)
+        Evaluator(Diverged(detector.detector, value), settings, CPU, "bf16").predict(dataset)
 
 
 def test_what_was_detected_is_kept_when_the_scoring_fails(configs, ctw_root, checkpoint, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from small_detectors import SmallDetector
 from stage_configs import SHAPES, write_configs
 
 from engine.experiment import load_experiment
-from engine.inference import Predictor
+from engine.inference.evaluator import Evaluator
 from engine.tasks import TASKS
 from engine.tasks.objects import ObjectTestSettings, label_map
 from engine.training.checkpoint import load_detector, new_detector, save_checkpoint, warn_other_model
@@ -46,7 +46,7 @@ def test_results_name_the_classes_that_the_network_names(tmp_path):
     dataset = coco_files.dataset_of(coco_files.write(tmp_path), training=False)
     assert dataset.classes == ("car", "cat", "kite") and dataset.category_ids == (3, 17, 90)
     network = detector("kite", "car", "cat")
-    results = Predictor(network, ObjectTestSettings(), CPU).predict(dataset, [0])
+    results = Evaluator(network, ObjectTestSettings(), CPU).predict(dataset, [0])
     path = TASK.write(results, dataset, ObjectTestSettings(), tmp_path / "out.json")
     entries = json.loads(path.read_text())
     assert [(e["category_id"], round(e["score"], 1)) for e in entries] == [(90, 0.9), (3, 0.7), (17, 0.5)]
@@ -56,7 +56,7 @@ def test_a_test_set_of_some_of_the_classes(tmp_path):
     dataset = coco_files.dataset_of(coco_files.write(tmp_path, without({"cat"})), training=False)
     network = detector("cat", "kite", "car")
     np.testing.assert_array_equal(label_map(network, dataset), [0, 0, 2, 1])
-    results = Predictor(network, ObjectTestSettings(), CPU).predict(dataset, [0])
+    results = Evaluator(network, ObjectTestSettings(), CPU).predict(dataset, [0])
     [found] = results.values()
     np.testing.assert_array_equal(found["labels"], [2, 1])
     np.testing.assert_allclose(found["scores"], [0.7, 0.5])
@@ -67,7 +67,7 @@ def test_a_class_that_the_network_does_not_know_is_named(tmp_path):
     dataset = coco_files.dataset_of(coco_files.write(tmp_path), training=False)
     for classes in (("car", "kite", "dog"), ("Car", "cat", "kite")):
         with pytest.raises(InputError, match=r"gt.json: has the class '(cat|car)', on which the network was not"):
-            Predictor(detector(*classes), ObjectTestSettings(), CPU).predict(dataset)
+            Evaluator(detector(*classes), ObjectTestSettings(), CPU).predict(dataset)
 
 
 def test_without_names_the_number_decides(tmp_path):

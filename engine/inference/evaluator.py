@@ -35,7 +35,7 @@ def silent(items: Iterable, total: int) -> Iterable:
     return items
 
 
-class Predictor:
+class Evaluator:
     """Detects in the images of a data set, or in single images.
 
     Reading, network and post-processing work at the same time.
@@ -72,7 +72,7 @@ class Predictor:
     @classmethod
     def of(
         cls, cfg: Experiment, checkpoint: str | Path, device: torch.device, precision: str, batch_size: int
-    ) -> tuple[Predictor, dict[str, Any]]:
+    ) -> tuple[Evaluator, dict[str, Any]]:
         """The detector of a checkpoint, for the test set of an experiment, and the rest of the checkpoint.
 
         Raises:
@@ -90,7 +90,7 @@ class Predictor:
         precision: str = "32",
         batch_size: int = 1,
         workers: int = 0,
-    ) -> Predictor:
+    ) -> Evaluator:
         """The detector of a checkpoint of train.py, which holds all other settings, too.
 
         Args:
@@ -125,7 +125,7 @@ class Predictor:
         if isinstance(images, (np.ndarray, str, Path)):
             return self([images])[0]
         if self.transform is None:
-            raise ValueError("this Predictor was made without a transform: it detects in data sets only")
+            raise ValueError("this Evaluator was made without a transform: it detects in data sets only")
         results = self.predict(_Images(list(images), self.transform, self.task.unlabelled))
         return list(results.values())
 
