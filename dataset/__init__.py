@@ -1,42 +1,29 @@
-"""From files on disk to augmented samples and typed batches."""
+"""From files on disk to augmented samples and typed batches.
 
-from dataset.images import UnreadableImage, normalise, read_image
-from dataset.objects.dataset import CocoDataset, build_object_dataset, object_split, read_object_split
-from dataset.objects.records import ObjectBatch, ObjectRecord
-from dataset.objects.transforms import ObjectTestTransform, ObjectTrainTransform, collate_objects
-from dataset.registry import PARSERS
-from dataset.sampler import EpochSampler
-from dataset.split import Split
-from dataset.text.dataset import TextDataset, build_dataset, read_text_split, text_split
-from dataset.text.records import TextBatch, TextRecord
-from dataset.text.samples import TestSample, TestTransform, TrainTransform, collate
-from dataset.text.transforms import resize_for_test
+A name is imported when it is first asked for: reading and scaling images needs no torch.
+"""
 
-__all__ = [
-    "PARSERS",
-    "CocoDataset",
-    "EpochSampler",
-    "ObjectBatch",
-    "ObjectRecord",
-    "ObjectTestTransform",
-    "ObjectTrainTransform",
-    "Split",
-    "TestSample",
-    "TestTransform",
-    "TextBatch",
-    "TextDataset",
-    "TextRecord",
-    "TrainTransform",
-    "UnreadableImage",
-    "build_dataset",
-    "build_object_dataset",
-    "collate",
-    "collate_objects",
-    "normalise",
-    "object_split",
-    "read_image",
-    "read_object_split",
-    "read_text_split",
-    "resize_for_test",
-    "text_split",
-]
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "images": ("UnreadableImage", "normalise", "read_image"),
+    "objects.dataset": ("CocoDataset", "build_object_dataset", "object_split", "read_object_split"),
+    "objects.records": ("ObjectBatch", "ObjectRecord"),
+    "objects.transforms": ("ObjectTestTransform", "ObjectTrainTransform", "collate_objects"),
+    "sampler": ("EpochSampler",),
+    "split": ("Split",),
+    "text.dataset": ("PARSERS", "TextDataset", "build_dataset", "read_text_split", "text_split"),
+    "text.records": ("TextBatch", "TextRecord"),
+    "text.samples": ("TestSample", "TestTransform", "TrainTransform", "collate"),
+    "text.transforms": ("resize_for_test",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dataset' has no attribute '{name}'")
+    return getattr(import_module(f"dataset.{_HOMES[name]}"), name)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import struct
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from errors import InputError
 from files import open_regular, read_bytes
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, RGB, of values 0 to 1
-_NORMALISED = ((np.arange(256)[None] / 255 - np.array(MEAN)[:, None]) / np.array(STD)[:, None]).astype(np.float32)
 
 # A marker is FF and a byte that is neither stuffing (00), a restart (D0 to D7) nor a fill byte (FF).
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
@@ -32,6 +33,11 @@ _BYTES = 8  # upper bound per pixel in a file: four channels of 16 bits
 _SCAN_MARKER, _SCANS = b"\xff\xda", 50  # a progressive JPEG has 10 or 20
 _HEADER = 1 << 18  # bytes searched for the size
 _ROWS = 256
+_ORIENTATION = 0x0112  # the EXIF tag
+# Orientation -> what makes the stored picture upright: transposed, flipped top to bottom, left to right, in this order.
+_UPRIGHT = {2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1), 8: (1, 1, 0)}
+
+logger = logging.getLogger(__name__)
 
 
 class UnreadableImage(InputError):
@@ -54,7 +60,7 @@ def max_pixels() -> int:
     return int(text)
 
 
-def read_image(path: Path | str) -> np.ndarray:
+def read_image(path: Path | str, upright: bool = False, most: int | None = None) -> np.ndarray:
     """Reads an image as stored: EXIF orientation is ignored, since annotations refer to the stored pixels.
 
     Transparent pixels are composited on white, as in viewers, since text may exist in the alpha channel alone; an
@@ -62,38 +68,51 @@ def read_image(path: Path | str) -> np.ndarray:
     into 8, 10 or 12 bits, as from cameras and scanners, to the upper 8 of these.
 
     Args:
-        path: image file of any format that OpenCV decodes.
+        path: image file of any format that OpenCV decodes. Of several frames or pages the first is taken.
+        upright: turn the image as its EXIF orientation says, as viewers show it.
+        most: largest number of pixels; None for `max_pixels`.
 
     Returns:
         (H, W, 3) uint8, RGB.
 
     Raises:
-        UnreadableImage: the file cannot be opened or decoded, has more than `max_pixels`, or is a JPEG or PNG that
+        UnreadableImage: the file cannot be opened or decoded, has more than `most` pixels, or is a JPEG or PNG that
             ends before its end marker (the decoder would silently fill the rest with grey).
     """
+    most = max_pixels() if most is None else most
     try:
-        data = read_bytes(path, limit=_BYTES * max_pixels())
+        data = read_bytes(path, limit=_BYTES * most)
     except InputError as error:
         raise UnreadableImage(str(error)) from error
     if _is_cut_off(data):
         raise UnreadableImage(f"{path}: the image data end early; copy the file again or remove it with its label")
-    size = _size(data)
-    if size is not None and size[0] * size[1] > max_pixels():
+    is_jpeg = data.startswith(_JPEG_START)
+    try:
+        header = _Header(_size(data)) if is_jpeg or (data.startswith(_PNG_START) and not upright) else _header(data)
+    except ImportError as error:
+        raise UnreadableImage(f"{path}: neither JPEG nor PNG, which needs the package pillow") from error
+    size = header.size
+    if size is not None and size[0] * size[1] > most:
         raise UnreadableImage(
-            f"{path}: has {size[1]}x{size[0]} pixels, more than {max_pixels():,}; remove it with its label, or set the "
+            f"{path}: has {size[1]}x{size[0]} pixels, more than {most:,}; remove it with its label, or set the "
             f"environment variable {_LIMIT}"
         )
-    scans = data.count(_SCAN_MARKER) if data.startswith(_JPEG_START) else 0
-    if size is not None and size[0] * size[1] * (scans - _SCANS) > max_pixels():
+    scans = data.count(_SCAN_MARKER) if is_jpeg else 0
+    if size is not None and size[0] * size[1] * (scans - _SCANS) > most:
         raise UnreadableImage(f"{path}: is a JPEG of too many scans, which take minutes to decode; store it anew")
     # From memory, since cv2.imread does not open every non-ASCII path on every platform.
     try:
         if size is None:
             image = None
-        elif data.startswith(_JPEG_START):  # no alpha, no 16 bits: the decoder converts to RGB, CMYK too
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        elif is_jpeg:  # no alpha, no 16 bits: the decoder converts to RGB, CMYK too
+            flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         else:
             image = _to_rgb(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
+            if upright and image is not None:
+                image = _turned(image, header.orientation)
+            if upright and header.frames > 1:
+                logger.warning("%s: has %d frames or pages; the first is taken", path, header.frames)
     except cv2.error:
         image = None
     if image is None:
@@ -141,20 +160,42 @@ def _to_8_bits(image: np.ndarray) -> np.ndarray:
 
 
 def _size(data: bytes) -> tuple[int, int] | None:
-    """(H, W) in a header. PNG and JPEG are parsed here, since Pillow is too strict with them."""
+    """(H, W) in a header, or None. PNG and JPEG are parsed here, since Pillow is too strict with them."""
     if data.startswith(_PNG_START):
         return (*struct.unpack_from(">II", data, 16)[::-1],) if len(data) >= 24 else None
     if data.startswith(_JPEG_START):
         return _jpeg_size(data)
+    return _header(data).size
+
+
+class _Header(NamedTuple):
+    size: tuple[int, int] | None  # (H, W) as stored
+    orientation: int = 1
+    frames: int = 1
+
+
+def _header(data: bytes) -> _Header:
+    """What Pillow finds in a header; the size of a PNG, with which it is too strict, is parsed here."""
+    from PIL import Image  # which reading JPEGs does without
+
+    own = _size(data) if data.startswith(_PNG_START) else None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as picture:
-                return picture.size[::-1]
+                orientation = picture.getexif().get(_ORIENTATION, 1)
+                return _Header(own or picture.size[::-1], orientation, getattr(picture, "n_frames", 1))
     except Image.DecompressionBombError:
-        return (1 << 14, 1 << 14)  # a lower bound: more than twice Pillow's warning limit
+        return _Header(own or (1 << 14, 1 << 14))  # a lower bound: more than twice Pillow's warning limit
     except Exception:  # damaged files make the reader raise nearly any exception
-        return None
+        return _Header(own)
+
+
+def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
+    transposed, vertical, horizontal = _UPRIGHT.get(orientation, (0, 0, 0))
+    image = image.transpose(1, 0, 2) if transposed else image
+    image = image[::-1] if vertical else image
+    return np.ascontiguousarray(image[:, ::-1] if horizontal else image)
 
 
 def _is_cut_off(data: bytes) -> bool:
@@ -209,9 +250,16 @@ def _png_ends(data: bytes) -> bool:
     return False
 
 
-def normalise(image: np.ndarray) -> np.ndarray:
-    """Normalises (H, W, 3) uint8 RGB to (3, H, W) float32 by the ImageNet mean and standard deviation."""
-    out = np.empty((3, *image.shape[:2]), np.float32)
-    for channel, plane in enumerate(cv2.split(image)):
-        cv2.LUT(plane, _NORMALISED[channel], dst=out[channel])
+def normalise(
+    image: np.ndarray, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Normalises (H, W, 3) uint8 RGB to (3, H, W) float32 by a mean and a standard deviation of values 0 to 1."""
+    out = np.empty((3, *image.shape[:2]), np.float32) if out is None else out
+    for plane, values, channel in zip(cv2.split(image), _normalised(mean, std), out):
+        cv2.LUT(plane, values, dst=channel)
     return out
+
+
+@lru_cache
+def _normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    return ((np.arange(256)[None] / 255 - np.array(mean)[:, None]) / np.array(std)[:, None]).astype(np.float32)

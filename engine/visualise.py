@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from dataset import TextRecord, read_image
-from dataset.images import MEAN, STD
-from dataset.text.targets import Targets
+from dataset.images import MEAN, STD, read_image
 from errors import InputError
-from eval.coco import decode_mask
 from files import IMAGE_SUFFIXES, write_aside
 from post_processing import Detection
+
+if TYPE_CHECKING:  # exported networks detect, and show it, without torch
+    from dataset.text.records import TextRecord
+    from dataset.text.targets import Targets
 
 GROUND_TRUTH, IGNORED, DETECTED = (0, 200, 0), (160, 160, 160), (230, 40, 40)  # RGB
 SHOWN = 0.3  # lowest score of a box that is drawn
@@ -24,11 +25,11 @@ _MARK = b"\xff\xfe\x00\x12KKDnet's picture"  # a comment segment: its length, th
 LARGEST_KERNEL, SMALLEST_KERNEL = (255, 220, 0), (230, 40, 40)
 
 
-def draw(image: np.ndarray, record: TextRecord, detections: Sequence[Detection]) -> np.ndarray:
+def draw(image: np.ndarray, record: TextRecord | None, detections: Sequence[Detection]) -> np.ndarray:
     """A copy of an RGB image (H, W, 3) with ground truth (green, ignored grey) and detections (red, with scores)."""
     picture = image.copy()
     thickness = max(1, round(min(image.shape[:2]) / 320))
-    for polygon, ignored in zip(record.polygons, record.ignore):
+    for polygon, ignored in zip(record.polygons, record.ignore) if record is not None else ():
         _outline(picture, polygon, IGNORED if ignored else GROUND_TRUTH, thickness)
     for polygon, score in detections:
         _outline(picture, polygon, DETECTED, thickness)
@@ -87,6 +88,8 @@ def draw_objects(
             mask. Detections with scores below SHOWN are left out.
         classes: class names by label.
     """
+    from eval.coco import decode_mask
+
     picture = image.copy()
     thickness = max(1, round(min(picture.shape[:2]) / 320))
     for box in boxes:

@@ -2,6 +2,23 @@
 
 # `pa` and `pse` are also the names of the compiled modules: this import, after theirs, makes them the functions.
 from post_processing.extension import pa, pse, require_extension
-from post_processing.polygons import Detection, decode_pan, decode_psenet, labels_to_polygons
+from post_processing.polygons import (
+    Detection,
+    decode_pan,
+    decode_psenet,
+    decoder,
+    labels_to_polygons,
+    maps_to_polygons,
+)
 
-__all__ = ["Detection", "decode_pan", "decode_psenet", "labels_to_polygons", "pa", "pse", "require_extension"]
+__all__ = [
+    "Detection",
+    "decode_pan",
+    "decode_psenet",
+    "decoder",
+    "labels_to_polygons",
+    "maps_to_polygons",
+    "pa",
+    "pse",
+    "require_extension",
+]

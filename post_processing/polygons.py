@@ -1,6 +1,6 @@
 """Maps at stride 4 to instances, and instances to scored polygons in original pixels."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, islice
 from typing import NamedTuple
@@ -74,6 +74,11 @@ def decode_psenet(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, 
         raise ValueError(f"decode_psenet: logits must have shape (n, h, w) with n of at least 2, got {logits.shape}")
     kernels, score = _masks_and_score(logits, len(logits))
     return pse(kernels, min_area), score
+
+
+def decoder(maps: Sequence[str]) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """What decodes output maps of these meanings: pixel aggregation if there is an embedding among them, else PSE."""
+    return decode_pan if "embedding" in maps else decode_psenet
 
 
 class _Axis(NamedTuple):
@@ -250,3 +255,30 @@ def labels_to_polygons(
     scale = np.array([original_size[1] / width, original_size[0] / height])
     polygons = _split((np.concatenate(outlines) * scale).astype(np.float32), outlines)
     return [Detection(*both) for both in zip(polygons, instances.score[found].tolist())]
+
+
+def maps_to_polygons(
+    logits: np.ndarray,
+    maps: Sequence[str],
+    size: tuple[int, int],
+    original_size: tuple[int, int],
+    min_area: float,
+    min_score: float,
+    bbox_type: str,
+) -> list[Detection]:
+    """Scored polygons in pixels of the original image from the output maps of a network.
+
+    Args:
+        logits: (K, h, w) float, at stride 4.
+        maps: what the maps mean, K of 'text', 'kernel' and 'embedding'.
+        size: (height, width) of the network input.
+        original_size: (height, width) of the original image.
+        min_area, min_score, bbox_type: as in `labels_to_polygons`.
+
+    Raises:
+        ValueError: as `labels_to_polygons`, or another number of maps.  InputError: the compiled extension is missing.
+    """
+    labels, score = decoder(maps)(logits)
+    return labels_to_polygons(
+        labels, score, size, original_size, min_area=min_area, min_score=min_score, bbox_type=bbox_type
+    )

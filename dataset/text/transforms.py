@@ -31,7 +31,9 @@ _BAND = 160  # rows
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
-def scaled_size(size: tuple[int, int], short_size: int, scale: float = 1.0, aspect: float = 1.0) -> tuple[int, int]:
+def scaled_size(
+    size: tuple[int, int], short_size: int, scale: float = 1.0, aspect: float = 1.0, long_size: int | None = None
+) -> tuple[int, int]:
     """Size of an image after scaling its short side to `short_size · scale`.
 
     The long side is scaled to at most MAX_ASPECT times that: an image of 4 x 3000 pixels, such as a ruled line, would
@@ -40,11 +42,14 @@ def scaled_size(size: tuple[int, int], short_size: int, scale: float = 1.0, aspe
     Args:
         size: (H, W) in pixels.
         aspect: factor of the aspect ratio; height grows and width shrinks by its square root.
+        long_size: largest length of the long side, a multiple of 32; None for no other limit.
 
     Returns:
         (H', W'), each rounded up to a multiple of 32.
     """
     factor = short_size * scale * min(1 / min(size), MAX_ASPECT / max(size))
+    if long_size is not None:
+        factor = min(factor, long_size / max(size))
     sides = (size[0] * factor * math.sqrt(aspect), size[1] * factor / math.sqrt(aspect))
     return tuple(max(-(-int(side + 0.5) // _STRIDE), 1) * _STRIDE for side in sides)
 

@@ -11,6 +11,6 @@ __all__ = ["Predictor"]
 def __getattr__(name: str) -> Any:
     if name != "Predictor":
         raise AttributeError(name)
-    from engine.inference.evaluator import Evaluator as Predictor
+    from engine.inference.predictor import Predictor
 
     return Predictor

@@ -16,11 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
-from dataset.images import MEAN, STD
-from engine.checks import check_settings
 from engine.inference.runtimes import METADATA_KEY, RUNTIMES, require_packages
-from engine.settings import TestSettings
-from engine.tasks import TASKS
+from engine.inference.torch_network import metadata_of
 from engine.training.checkpoint import own_config, restore_detector
 from errors import InputError
 from files import check_output, write_aside
@@ -88,35 +85,6 @@ def export(checkpoint: str | Path, path: str | Path) -> dict[str, float]:
                     f"{path}: not written, {runtime} differs from PyTorch by {difference:.2g}, more than {TOLERANCE:g}"
                 )
     return differences
-
-
-def metadata_of(detector: nn.Module, config: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
-    """What a program needs to detect with the network alone, in plain values.
-
-    `mean` and `std` normalise RGB values of 0 to 1; the sides of an image must be multiples of `stride`; the outputs
-    are called `maps`, and are `map_stride` times smaller; `short_size` is the length to which the short side is scaled;
-    `min_score`, `min_area` and `bbox_type` are those of `test_cfg`; the rest says where the network comes from.
-    """
-    settings = check_settings("test_cfg", config, TestSettings)
-    transform = TASKS["text"].test_transform(config["data"].get("test") or {})
-    return {
-        "format": 1,
-        "task": "text",
-        "mean": MEAN,
-        "std": STD,
-        "stride": detector.stride,
-        "map_stride": 4,
-        "maps": detector.head.maps,
-        "classes": [],
-        "short_size": transform.short_size,
-        "min_score": settings.min_score,
-        "min_area": settings.min_area,
-        "bbox_type": settings.bbox_type,
-        "protocol": settings.protocol,
-        "git_revision": content.get("git_revision"),
-        "epoch": content.get("epoch"),
-        "config": config,
-    }
 
 
 def write_onnx(detector: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:

@@ -8,29 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.inference.flow import same_size_batches
 from engine.precision import autocast
 from engine.tasks.base import NetworkInput, NetworkOutput
 from errors import InputError
 
 Network = Callable[[Tensor, list[tuple[int, int]]], list[dict[str, Tensor]]]  # images, sizes: see Task.network
-WAITING = 4  # batches of images that wait for others of their size
-
-
-def same_size_batches(inputs: Iterable[NetworkInput], batch_size: int) -> Iterator[list[NetworkInput]]:
-    """Groups images of one size into batches, so that none is padded for another.
-
-    A batch is yielded when it is full, all others at the end. When `WAITING` times `batch_size` images wait, the
-    largest batch goes before it is full: that bounds the memory where images have many sizes.
-    """
-    batches: dict[torch.Size, list[NetworkInput]] = {}
-    for item in inputs:
-        shape = item.image.shape
-        batches.setdefault(shape, []).append(item)
-        if len(batches[shape]) == batch_size:
-            yield batches.pop(shape)
-        elif sum(map(len, batches.values())) == WAITING * batch_size:
-            yield batches.pop(max(batches, key=lambda shape: len(batches[shape])))
-    yield from batches.values()
 
 
 def start(

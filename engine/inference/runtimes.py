@@ -12,6 +12,10 @@ import numpy as np
 from errors import InputError
 
 METADATA_KEY = "kkdnet"
+FORMAT = 1
+NEEDED = {
+    "format", "task", "mean", "std", "stride", "map_stride", "maps", "short_size", "min_score", "min_area", "bbox_type",
+}  # fmt: skip
 
 
 def require_packages(what: str, *packages: str) -> None:
@@ -22,10 +26,36 @@ def require_packages(what: str, *packages: str) -> None:
 
 
 def parse_metadata(text: str | None, path: str | Path) -> dict[str, Any]:
-    """The metadata that export.py writes; InputError for a file of another program."""
+    """The metadata that export.py writes; InputError for a file of another program, or of a later version."""
     if text is None:
         raise InputError(f"{path}: holds no metadata of this project; make it with export.py from a checkpoint")
-    return json.loads(text)
+    about = json.loads(text)
+    if missing := NEEDED - about.keys() or about["format"] != FORMAT:
+        raise InputError(f"{path}: its metadata are of another version of this project ({missing}); export it again")
+    return about
+
+
+def runtime_of(path: str | Path, runtime: str | None) -> str:
+    """The runtime for a file: the given one, or one that takes the file and is installed.
+
+    Raises:
+        InputError: an unknown runtime, or one that does not take such a file.
+    """
+    exported = Path(path).suffix.lower() == ".onnx"
+    if runtime is None:
+        return "torch" if not exported else "openvino" if find_spec("openvino") else "onnx"
+    if runtime not in ("torch", *RUNTIMES):
+        raise InputError(f"--runtime {runtime}: expected one of torch, {', '.join(RUNTIMES)}")
+    if exported and runtime == "torch":
+        raise InputError(f"{path}: is an exported network, which --runtime torch does not take; use onnx or openvino")
+    if not exported and runtime != "torch":
+        raise InputError(f"{path}: is no .onnx file; --runtime {runtime} takes what export.py makes of a checkpoint")
+    return runtime
+
+
+def load_runtime(path: str | Path, runtime: str, threads: int | None = None) -> OnnxRuntime | OpenVino:
+    """An exported network in a runtime of RUNTIMES; see OnnxRuntime."""
+    return RUNTIMES[runtime](path, threads)
 
 
 class OnnxRuntime:

@@ -15,7 +15,8 @@ import torch
 from torch.utils.data import Dataset
 
 from engine.inference.evaluator import Evaluator, finish_output
-from engine.inference.pipeline import same_size_batches, start
+from engine.inference.flow import same_size_batches
+from engine.inference.pipeline import start
 from engine.tasks.base import NetworkInput, NetworkOutput
 
 STEPS = ("decode", "resize", "network", "post_processing", "write")

@@ -39,11 +39,10 @@ from eval.files import check_folder, check_zip
 from files import check_output
 from keywords import keywords
 from models import LOSSES
-from post_processing import Detection, decode_pan, decode_psenet, labels_to_polygons, require_extension
+from post_processing import Detection, maps_to_polygons, require_extension
 
 logger = logging.getLogger(__name__)
 
-Decoder = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 FEW = 50  # images examined again if nothing was detected
 
 
@@ -124,7 +123,8 @@ class TextTask(Task):
     def post_processing(
         self, detector: nn.Module, settings: TestSettings, dataset: TextDataset
     ) -> Callable[..., list[Detection]]:
-        return partial(to_polygons, decode=decoder(detector), settings=settings)
+        thresholds = {key: getattr(settings, key) for key in ("min_area", "min_score", "bbox_type")}
+        return partial(maps_to_polygons, maps=detector.head.maps, **thresholds)
 
     def write(
         self,
@@ -167,32 +167,3 @@ class TextTask(Task):
 
     def save_pictures(self, folder: Path, dataset: TextDataset, indices: Sequence[int], results: dict) -> None:
         save_pictures(folder, [dataset.parser[i] for i in indices], results)
-
-
-def decoder(detector: nn.Module) -> Decoder:
-    """Decoder of output maps to instances: pixel aggregation if the detector predicts an embedding, else PSE."""
-    return decode_pan if "embedding" in detector.head.maps else decode_psenet
-
-
-def to_polygons(
-    logits: np.ndarray, decode: Decoder, size: tuple[int, int], original_size: tuple[int, int], settings: TestSettings
-) -> list[Detection]:
-    """Polygons in original pixels from output maps (K, H/4, W/4).
-
-    Args:
-        logits: output maps of one image.
-        decode: see `decoder`.
-        size: (H, W) of the network input.
-        original_size: (H0, W0) of the image file.
-        settings: the test_cfg section.
-    """
-    labels, score = decode(logits)
-    return labels_to_polygons(
-        labels,
-        score,
-        size,
-        original_size,
-        min_area=settings.min_area,
-        min_score=settings.min_score,
-        bbox_type=settings.bbox_type,
-    )

@@ -21,8 +21,8 @@ from distillation.multineck.feature_files import FeatureWriter
 from distillation.multineck.provenance import Provenance, tensors_sha256
 from distillation.multineck.roi_features import TOP_CHANNELS, roi_descriptors
 from engine.experiment import Experiment
+from engine.inference.flow import Track, silent
 from engine.inference.parallel import start_worker
-from engine.inference.predictor import Track, silent
 from engine.precision import autocast
 from engine.training.teachers import Teacher
 from errors import InputError

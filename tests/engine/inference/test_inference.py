@@ -20,7 +20,8 @@ from dataset.synthetic.shape_set import write_coco
 from dataset.synthetic.text_set import label_line
 from engine.experiment import load_experiment
 from engine.inference.evaluator import Evaluator
-from engine.inference.pipeline import WAITING, network_outputs, same_size_batches
+from engine.inference.flow import WAITING, same_size_batches
+from engine.inference.pipeline import network_outputs
 from engine.inference.speed import STEPS, measure_speed, speed_table
 from engine.settings import TestSettings
 from engine.tasks import TASKS

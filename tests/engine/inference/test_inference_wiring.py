@@ -8,7 +8,8 @@ import torch
 from conftest import run_script
 
 from engine.experiment import load_experiment
-from engine.inference import predictor as inference
+from engine.inference import Predictor
+from engine.inference import evaluator as inference
 from engine.inference.pipeline import start
 from engine.training.checkpoint import new_detector, save_checkpoint
 
@@ -83,12 +84,9 @@ def test_bf16_is_not_float32(configs, checkpoint):
     """The precision reaches the arithmetic: outputs of both differ, by little."""
     maps = {}
     for precision in ("32", "bf16"):
-        predictor = inference.Predictor.load(checkpoint, device="cpu", precision=precision)
-        image = predictor.transform(
-            np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8),
-            predictor.task.unlabelled(checkpoint, 0), np.random.default_rng(0),
-        )  # fmt: skip
-        [output] = start(predictor.network, [predictor.task.network_input(image)], predictor.device, precision)()
-        maps[precision] = output.arrays["logits"]
+        predictor = Predictor.load(checkpoint, device="cpu", precision=precision)
+        image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        [job] = predictor.stream([("image", image)])
+        maps[precision] = job.maps
     difference = np.abs(maps["32"] - maps["bf16"]).max() / np.abs(maps["32"]).max()
     assert 0 < difference < 0.1

@@ -16,6 +16,7 @@ from dataset import read_image
 from dataset.synthetic.shape_set import write_coco
 from engine.experiment import load_experiment
 from engine.inference import Predictor
+from engine.inference.evaluator import Evaluator
 from engine.training.checkpoint import load_detector, new_detector, save_checkpoint
 from errors import InputError
 from models.fuse import fuse_batch_norm
@@ -56,7 +57,7 @@ def of_test_set(checkpoint: Path, cfg) -> tuple[list, list[Path]]:
     task, settings = cfg.task, cfg.test_cfg
     dataset = task.test_set(cfg.data.test, settings)
     detector = fuse_batch_norm(load_detector(cfg.model, checkpoint)[0])
-    found = Predictor(detector, settings, CPU).predict(dataset)
+    found = Evaluator(detector, settings, CPU).predict(dataset)
     return list(found.values()), [dataset.image_path(index) for index in range(len(dataset))]
 
 
@@ -121,5 +122,5 @@ def test_files_that_are_no_images_and_checkpoints_that_know_no_config(text, tmp_
 def test_what_train_py_writes_is_enough(configs, tmp_path):
     run_script("train.py", configs["student"], "--device", "cpu", "--work-dir", tmp_path, "--max-steps", 1)
     predictor = Predictor.load(tmp_path / "checkpoint_last.pth.tar", device="cpu", precision="bf16")
-    assert predictor.settings.min_score == 0.3 and predictor.transform.short_size == 64
+    assert predictor.min_score == 0.3 and predictor.short_side == 64
     assert isinstance(predictor(np.zeros((64, 64, 3), np.uint8)), list)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from torch import nn
 
 from engine.tasks.objects import to_original
-from engine.tasks.text import decoder
 from eval.coco import decode_mask
-from post_processing import decode_pan, decode_psenet
+from post_processing import decode_pan, decode_psenet, decoder
 
 FOUND = dict(
     boxes=np.array([[8.0, 4, 16, 12]], np.float32),
@@ -42,7 +40,4 @@ def test_masks_are_cut_at_a_probability_of_one_half():
     [(("text", "kernel", "embedding"), decode_pan), (("text", "kernel", "kernel"), decode_psenet)],
 )
 def test_pixel_aggregation_goes_with_an_embedding(maps, expected):
-    detector = nn.Module()
-    detector.head = nn.Module()
-    detector.head.maps = maps
-    assert decoder(detector) is expected
+    assert decoder(maps) is expected
