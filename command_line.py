@@ -1,11 +1,16 @@
-"""Command lines that all scripts and tools parse alike."""
+"""Command lines that all scripts and tools parse and run alike."""
 
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from errors import exit_code, printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,3 +29,29 @@ class Parser(argparse.ArgumentParser):
 
 def _spelt(option: str) -> str:
     return option.replace("_", "-")
+
+
+def run(main: Callable[[argparse.Namespace], None], p: Parser, argv: Sequence[str] | None = None) -> None:
+    """Parses the command line and runs `main`; an error of the user becomes one line and exit code 2."""
+    args = p.parse_args(argv)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable("%(message)s"))
+    # Further processes of a run (LOCAL_RANK 1, ...) would repeat the messages of the first one.
+    level = logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    _quiet_training_library()
+    if code := exit_code(lambda: main(args), args.debug):
+        sys.exit(code)
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def _quiet_training_library() -> None:
+    """Suppresses the training library's messages to developers, and its advertisements."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "faster_coco_eval"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in ("LeafSpec", "does not have many workers", "in eval mode at the start", "Checkpoint directory"):
+        warnings.filterwarnings("ignore", message=f".*{message}.*")

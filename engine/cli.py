@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
-import sys
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from command_line import Parser
+from command_line import Parser, run
 from engine.experiment import Experiment, load_experiment
 from engine.precision import PRECISIONS
-from errors import InputError, exit_code, printable
+from errors import InputError
+
+__all__ = ["check_counts", "load", "parser", "run", "run_name", "testing_options", "training_options"]
 
 
 def parser(description: str, folder: str = "--work-dir", default: str = "work_dirs/CONFIG") -> Parser:
@@ -56,32 +54,6 @@ def testing_options(p: Parser) -> None:
         metavar="N",
         help="images of one size that the network takes at once, at most (default: 1)",
     )
-
-
-def run(main: Callable[[argparse.Namespace], None], p: Parser, argv: Sequence[str] | None = None) -> None:
-    """Parses the command line and runs `main`; an error of the user becomes one line and exit code 2."""
-    args = p.parse_args(argv)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Printable("%(message)s"))
-    # Further processes of a run (LOCAL_RANK 1, ...) would repeat the messages of the first one.
-    level = logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.WARNING
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    _quiet_training_library()
-    if code := exit_code(lambda: main(args), args.debug):
-        sys.exit(code)
-
-
-class _Printable(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
-
-
-def _quiet_training_library() -> None:
-    """Suppresses the training library's messages to developers, and its advertisements."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "faster_coco_eval"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in ("LeafSpec", "does not have many workers", "in eval mode at the start", "Checkpoint directory"):
-        warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 
 def run_name(config: str | Path) -> str:

@@ -123,13 +123,19 @@ def save_picture(path: Path, picture: np.ndarray) -> None:
         aside.write_bytes(raw)
 
 
-def check_pictures(field: str, folder: Path) -> None:
+def check_pictures(field: str, folder: Path, own: Sequence[Path] = ()) -> None:
     """Checks that a folder for pictures holds no other images, such as the photographs of a data set.
+
+    Args:
+        own: images that are read, which must not be overwritten even where they are such pictures.
 
     Raises:
         InputError: names the first image in it, or below it, that `save_picture` has not written.
     """
+    read = {path.resolve() for path in own} if folder.is_dir() else ()
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.resolve() in read:
+            raise InputError(f"{field} {folder}: holds {path}, which is read and could be lost; name another folder")
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
             with path.open("rb") as file:
                 if not file.read(len(_JPEG_START) + len(_MARK)).endswith(_MARK):

@@ -144,9 +144,18 @@ class ResultFormat:
         for image_id, polygons in results.items():
             if not image_id or Path(image_id).name != image_id:
                 raise ValueError(f"image id {image_id!r} cannot be a file name")
-            texts[self.file_name(image_id)] = "".join(self._line(image_id, polygon) for polygon in polygons)
+            texts[self.file_name(image_id)] = self.text(image_id, polygons)
         write = write_zip if Path(path).suffix.lower() == ".zip" else write_folder
         write(path, texts)
+
+    def text(self, image_id: str, polygons: Sequence[np.ndarray], scores: Sequence[float] | None = None) -> str:
+        """Content of the result file of an image; `scores` are appended to the lines, which `read` does not take.
+
+        Raises:
+            ValueError: a polygon that is not finite or has another shape.
+        """
+        ends = [""] * len(polygons) if scores is None else [f"{self.separator}{score:.4f}" for score in scores]
+        return "".join(self._line(image_id, polygon) + end + "\n" for polygon, end in zip(polygons, ends))
 
     def _line(self, image_id: str, polygon: np.ndarray) -> str:
         points = np.asarray(polygon, dtype=np.float64)
@@ -155,4 +164,4 @@ class ResultFormat:
             wanted = f"({self.points or 'points'}, 2)"
             raise ValueError(f"image {image_id!r}: a polygon must be {wanted} and finite, got shape {points.shape}")
         ordered = points if self.order == "xy" else points[:, ::-1]
-        return self.separator.join(str(int(v)) for v in np.rint(ordered).ravel()) + "\n"
+        return self.separator.join(str(int(v)) for v in np.rint(ordered).ravel())

@@ -60,6 +60,7 @@ class TextPredictor(Predictor):
         about = network.metadata
         self.network = network
         self.stride, self.map_stride, self.maps = about["stride"], about["map_stride"], tuple(about["maps"])
+        self.protocol = about.get("protocol", "icdar2015")
         self.mean, self.std = tuple(about["mean"]), tuple(about["std"])
         self.short_side = about["short_size"] if short_side is None and tile is None else short_side
         self.long_side = long_side // self.stride * self.stride

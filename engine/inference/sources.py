@@ -1,0 +1,149 @@
+"""What predict.py is given: image files, folders, patterns and videos."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from errors import InputError
+from files import IMAGE_SUFFIXES, composed, is_hidden
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image file or a video.
+
+    Attributes:
+        path: the file.
+        name: name of what is written for it, unlike that of all others; without extension.
+    """
+
+    path: Path
+    name: str
+
+    @property
+    def is_video(self) -> bool:
+        return self.path.suffix.lower() in VIDEO_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture that a prediction is for.
+
+    Attributes:
+        source: where it comes from.
+        number: number of a video's frame, from 0; None for an image.
+        seconds: time of a video's frame.
+    """
+
+    source: Source
+    number: int | None = None
+    seconds: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the files that are written for it, without extension."""
+        return self.source.name if self.number is None else f"{self.source.name}_{self.number:06d}"
+
+    def __str__(self) -> str:
+        return str(self.source.path) if self.number is None else f"{self.source.path}, frame {self.number}"
+
+
+def expand(inputs: Sequence[str]) -> list[Source]:
+    """Files behind names of files, folders (their images and videos, not those of folders in them) and patterns.
+
+    Raises:
+        InputError: there is no such file, or nothing in a folder, or no file of that pattern.
+    """
+    paths: dict[Path, None] = {}
+    for given in inputs:
+        path = Path(given)
+        if path.is_dir():
+            found = sorted(file for file in path.iterdir() if _is_picture(file))
+            if not found:
+                raise InputError(f"{given}: holds no image ({', '.join(IMAGE_SUFFIXES)}) and no video")
+        elif path.exists():
+            found = [path]
+        else:
+            found = sorted(file for name in glob.glob(given, recursive=True) if not (file := Path(name)).is_dir())
+            if not found:
+                raise InputError(f"{given}: there is no such file or folder, and no file of that pattern")
+        paths |= dict.fromkeys(found)
+    return [Source(path, name) for path, name in zip(paths, _names(list(paths)))]
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES) and not is_hidden(file.name) and file.is_file()
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The stem of each file; numbered from the second file of a stem on."""
+    taken: set[str] = set()
+    seen: Counter[str] = Counter()
+    names = []
+    for path in paths:
+        stem = composed(path.stem)
+        name = stem
+        while name.casefold() in taken:
+            seen[stem] += 1
+            name = f"{stem}_{seen[stem] + 1}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+class Video:
+    """Frames of a video file, one after the other.
+
+    Attributes:
+        rate: frames per second.
+        count: number of frames that the file says it has.
+
+    Raises:
+        InputError: no video, or one without frames.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise InputError(f"{path}: not a video that OpenCV can decode; convert it, or name its frames as images")
+        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
+        self.count = max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Pictures (H, W, 3) uint8, RGB, upright.
+
+        Raises:
+            InputError: there is none.
+        """
+        number = 0
+        while True:
+            found, picture = self._capture.read()
+            if not found:
+                break
+            number += 1
+            yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        self._capture.release()
+        if not number:
+            raise InputError(f"{self.path}: holds no frame that can be decoded; copy or convert the video again")
+
+
+def frames_of(source: Source) -> Iterable[tuple[Frame, np.ndarray | Path]]:
+    """The pictures of a source for Predictor.stream: arrays of a video's frames, the path of an image.
+
+    Raises:
+        InputError: see Video.
+    """
+    if not source.is_video:
+        return [(Frame(source), source.path)]
+    video = Video(source.path)
+    return ((Frame(source, n, n / video.rate), picture) for n, picture in enumerate(video.frames()))

@@ -1,0 +1,156 @@
+"""Detects text in pictures:  python predict.py work_dirs/light_m_ic15/checkpoint_best.pth.tar photo.jpg
+
+MODEL is a checkpoint, or what export.py makes of one, which needs no torch. INPUT are image files, folders, patterns
+and videos. Without an option that names what to write, pictures and predictions.json go to outputs/predict. Polygons
+refer to the upright picture, as people see it: EXIF orientation is applied. A file that is no image is named, skipped
+and counted; the exit code is then 1.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from command_line import Parser, run
+from errors import InputError, end_on_signals, say
+
+end_on_signals("interrupted; what was detected so far is kept")  # before the imports, which can take seconds
+
+from engine.inference import Predictor
+from engine.inference.prediction_files import Crops, Json, Maps, Output, Pictures, Texts
+from engine.inference.runtimes import RUNTIMES, runtime_of
+from engine.inference.sources import Frame, Source, Video, expand, frames_of
+from engine.inference.text_predictor import LONG_SIDE, OVERLAP
+
+DEFAULT = Path("outputs/predict")
+TEXT_ONLY = ("short_side", "long_side", "tile", "overlap", "min_score", "min_area", "bbox_type")
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.batch_size < 1 or args.workers < 0 or (args.threads is not None and args.threads < 1):
+        raise InputError("--batch-size and --threads: expected 1 or more; --workers: 0 or more")
+    sources = expand(args.input)
+    options = {name: value for name in TEXT_ONLY if (value := getattr(args, name)) is not None}
+    runtime = runtime_of(args.model, args.runtime)
+    place = args.device, args.precision, args.threads
+    predictor = Predictor.load(args.model, runtime, *place, batch_size=args.batch_size, workers=args.workers, **options)
+    outputs = outputs_of(args, predictor, runtime)
+    for output in outputs:
+        output.check(sources, [Path(args.model)])
+    start = time.perf_counter()
+    pictures, found, skipped = detect(predictor, sources, outputs)
+    seconds = time.perf_counter() - start
+    rate = f"{pictures / seconds:.1f} images/s ({runtime})"
+    say(f"{pictures} images, {found} detections, {len(skipped)} files skipped; {rate}")
+    say("   ".join(f"{output.option} {output.path}" for output in outputs))
+    if skipped:
+        sys.exit(1)
+
+
+def outputs_of(args: argparse.Namespace, predictor: Predictor, runtime: str) -> list[Output]:
+    """What the options ask for."""
+    is_text = predictor.task == "text"
+    classes = None if is_text else predictor.classes
+    for option in () if is_text else ("txt", "crops", "maps"):
+        if getattr(args, option) is not None:
+            raise InputError(f"--{option}: {args.model} is of an object detector; it goes with --json and --vis")
+    if not any((args.json, args.txt, args.vis, args.crops, args.maps)):
+        args.json, args.vis = DEFAULT / "predictions.json", DEFAULT
+    outputs: list[Output] = []
+    if args.json:
+        about = {"model": str(args.model), "runtime": runtime, "task": predictor.task}
+        outputs.append(Json("--json", args.json, about, classes))
+    if args.txt:
+        texts = Texts("--txt", args.txt, args.txt_format or predictor.protocol, args.scores)
+        if texts.protocol.results.points == 4 and predictor.bbox_type != "rect":
+            raise InputError("--txt: this format takes four corners an instance; add --bbox-type rect")
+        outputs.append(texts)
+    if args.vis:
+        outputs.append(Pictures("--vis", args.vis, classes))
+    if args.crops:
+        outputs.append(Crops("--crops", args.crops))
+    if args.maps:
+        outputs.append(Maps("--maps", args.maps, predictor.maps))
+    return outputs
+
+
+def detect(predictor: Predictor, sources: list[Source], outputs: list[Output]) -> tuple[int, int, list[str]]:
+    """Detects in all pictures and writes what is found; returns how many there are of both, and what was skipped."""
+    skipped: list[str] = []
+
+    def skip(what: str, error: InputError) -> None:
+        skipped.append(what)
+        say(f"skipped: {error}", sys.stderr)
+        for output in outputs:
+            if isinstance(output, Json):
+                output.skip(what, error)
+
+    def pictures() -> Iterator[tuple[Frame, object]]:
+        for source in sources:
+            try:
+                yield from frames_of(source)
+            except InputError as error:
+                skip(str(source.path), error)
+
+    count, found = 0, 0
+    try:
+        for job in progress(predictor.stream(pictures()), sources):
+            if job.error is not None:
+                skip(str(job.key), job.error)
+                continue
+            count += 1
+            found += len(job.result) if predictor.task == "text" else len(job.result["boxes"])
+            for output in outputs:
+                output.write(job.key, job)
+    finally:
+        for output in outputs:
+            output.close()
+    return count, found, skipped
+
+
+def progress(items: Iterable, sources: list[Source]) -> Iterable:
+    """Shows how far it is on a terminal, where the package rich is installed."""
+    try:
+        from rich.progress import track
+    except ModuleNotFoundError:
+        return items
+    return track(items, "detecting", sum(map(_pictures, sources)))
+
+
+def _pictures(source: Source) -> int:
+    try:
+        return Video(source.path).count if source.is_video else 1
+    except InputError:  # named when its turn comes
+        return 1
+
+
+if __name__ == "__main__":
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", metavar="MODEL", help="a checkpoint, or a file of export.py")
+    parser.add_argument("input", metavar="INPUT", nargs="+", help="images, folders, patterns ('a/**/*.jpg'), videos")
+    writes = parser.add_argument_group("what to write")
+    writes.add_argument("--json", type=Path, metavar="FILE", help="polygons, scores and sizes of all pictures")
+    writes.add_argument("--txt", type=Path, metavar="DIR", help="a result file a picture, as the benchmarks take them")
+    writes.add_argument("--txt-format", metavar="PROTOCOL", help="ctw1500, total_text, ... (default: the model's)")
+    writes.add_argument("--scores", action="store_true", help="append the score to each line of --txt")
+    writes.add_argument("--vis", type=Path, metavar="DIR", help="pictures with detections; a video for a video")
+    writes.add_argument("--crops", type=Path, metavar="DIR", help="each instance cut out and straightened")
+    writes.add_argument("--maps", type=Path, metavar="DIR", help="heat maps of text and kernel probabilities")
+    how = parser.add_argument_group("how to detect")
+    how.add_argument("--short-side", type=int, metavar="N", help="scale the short side to N (default: the model's)")
+    how.add_argument("--long-side", type=int, metavar="N", help=f"limit of the long side (default: {LONG_SIDE})")
+    how.add_argument("--tile", type=int, metavar="N", help="take squares of N pixels, for large scans, in full size")
+    how.add_argument("--overlap", type=int, metavar="N", help=f"pixels that tiles share (default: {OVERLAP})")
+    how.add_argument("--min-score", type=float, metavar="P", help="lowest score, 0 to 1 (default: the model's)")
+    how.add_argument("--min-area", type=float, metavar="N", help="smallest area, in pixels of the scaled picture")
+    how.add_argument("--bbox-type", choices=["poly", "rect"], help="outlines, or rectangles (default: the model's)")
+    where = parser.add_argument_group("where to run")
+    where.add_argument("--runtime", choices=["torch", *RUNTIMES], help="default: what takes MODEL and is installed")
+    where.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: the runtime's)")
+    where.add_argument("--batch-size", type=int, default=1, metavar="N", help="pictures of one size at once, default 1")
+    where.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read and post-process")
+    where.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="of torch")
+    where.add_argument("--precision", default="32", choices=["32", "bf16", "16"], help="of torch")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    run(main, parser)
