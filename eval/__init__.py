@@ -1,7 +1,7 @@
 """Scores of text detectors, one module a protocol. ``python -m eval PROTOCOL --gt .. --pred ..`` runs one."""
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from errors import InputError
 from eval import ctw1500, icdar2015, msra_td500, total_text
 from eval.formats import GroundTruth, GroundTruthFormat, ResultFormat
+from eval.geometry import Areas
 from eval.scorer import Scorer
 from files import composed
 
@@ -103,10 +104,8 @@ def evaluate(
     Raises:
         InputError: an unknown name, a missing folder, a file that cannot be read or that has no ground truth.
     """
-    rules = _rules(protocol)
-    variant = variant or rules.variants[0]
-    if variant not in rules.variants:
-        raise _refuse(f"{protocol}: variant", variant, rules.variants)
+    scorer = _scorer(protocol, variant)
+    rules = PROTOCOLS[protocol]
     ground_truth = rules.ground_truth.read(gt_path)
     results = rules.results.read(pred_path)
     strangers = [name for name in results if name not in ground_truth]
@@ -115,8 +114,76 @@ def evaluate(
         name = rules.results.file_name(strangers[0])
         raise InputError(f"{pred_path}: {name}{more} without ground truth of that name in {gt_path}")
     only = None if only is None else set(map(composed, only))
-    scorer = rules.scorer(variant)
     for image_id, truth in ground_truth.items():
         if only is None or image_id in only:
             scorer.update(image_id, truth.polygons, results.get(image_id), truth.ignored)
     return scorer.summary()
+
+
+def judge(
+    protocol: str,
+    ground_truth: Mapping[str, GroundTruth],
+    results: Mapping[str, Sequence[np.ndarray]],
+    variant: str | None = None,
+) -> Scorer:
+    """Score detections in memory, as `evaluate` does the files to which they would be written.
+
+    Args:
+        protocol, variant: as for `evaluate`.
+        ground_truth: image id -> ground truth, from `Protocol.read_ground_truth`.
+        results: image id -> (points, 2) polygons, in file order, of the images to score.
+
+    Returns:
+        The scorer, with the matches of each image.
+
+    Raises:
+        InputError: an unknown name, or more shapes than can be compared.
+    """
+    scorer = _scorer(protocol, variant)
+    for image_id, truth, found in _images(ground_truth, results):
+        scorer.update(image_id, truth.polygons, list(map(ResultFormat.as_read, found)), truth.ignored)
+    return scorer
+
+
+def sweep(
+    protocol: str,
+    ground_truth: Mapping[str, GroundTruth],
+    results: Mapping[str, Sequence[tuple[np.ndarray, float]]],
+    thresholds: Sequence[float],
+    variant: str | None = None,
+) -> list[dict[str, float]]:
+    """Score the detections whose scores reach each of several thresholds; see `judge`.
+
+    Args:
+        results: image id -> (polygon, score) of its detections, in file order.
+        thresholds: lowest scores.
+
+    Returns:
+        For each threshold a dict of ``min_score``, the scores and the counts.
+    """
+    scorer = _scorer(protocol, variant)
+    pooled = [scorer.counts() for _ in thresholds]
+    for _, truth, found in _images(ground_truth, results):
+        areas = Areas.of(truth.polygons, [ResultFormat.as_read(polygon) for polygon, _ in found])
+        scores = np.array([score for _, score in found], float)
+        everything, known = np.ones(len(truth.polygons), bool), {}
+        for place, threshold in enumerate(thresholds):
+            kept = scores >= threshold
+            if (number := int(kept.sum())) not in known:  # the same number: the same detections
+                known[number] = scorer.count(scorer.match(areas.select(everything, kept), truth.ignored))
+            pooled[place] += known[number]
+    return [{"min_score": float(least), **counts.as_dict()} for least, counts in zip(thresholds, pooled)]
+
+
+def _scorer(protocol: str, variant: str | None) -> Scorer:
+    rules = _rules(protocol)
+    variant = variant or rules.variants[0]
+    if variant not in rules.variants:
+        raise _refuse(f"{protocol}: variant", variant, rules.variants)
+    return rules.scorer(variant)
+
+
+def _images(ground_truth: Mapping[str, GroundTruth], results: Mapping[str, Any]) -> Iterator[tuple]:
+    """Image id, ground truth and result of the images that have a result, in the order of the ground truth."""
+    results = {composed(image_id): found for image_id, found in results.items()}
+    return ((image_id, truth, results[image_id]) for image_id, truth in ground_truth.items() if image_id in results)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from annotations import ctw1500
-from eval.counts import Counts
 from eval.formats import GroundTruthFormat, ResultFormat
 from eval.geometry import Areas
+from eval.matching import Matches, Pairs
 from eval.scorer import Scorer
 
 MIN_IOU = 0.5
@@ -15,34 +15,34 @@ GROUND_TRUTH = GroundTruthFormat("CTW1500", {".txt": ctw1500.parse}, ignored=lam
 RESULTS = ResultFormat("CTW1500", order="yx")
 
 
-def match_one_to_one(iou: np.ndarray) -> int:
-    """Counts true positives of a (ground truth, prediction) IoU matrix by the rule of PASCAL VOC.
+def match_one_to_one(iou: np.ndarray) -> Pairs:
+    """Pairs of a (ground truth, prediction) IoU matrix by the rule of PASCAL VOC.
 
     A prediction, in file order, is true when its IoU with the ground truth that it overlaps best is above one
     half and no earlier prediction took that ground truth.
     """
     if not iou.size:
-        return 0
-    taken: set[int] = set()
-    for prediction, best in enumerate(iou.argmax(axis=0)):
+        return []
+    taken: dict[int, int] = {}
+    for prediction, best in enumerate(iou.argmax(axis=0).tolist()):
         if iou[best, prediction] > MIN_IOU:
-            taken.add(int(best))
-    return len(taken)
+            taken.setdefault(best, prediction)
+    return list(taken.items())
 
 
-def match_covering(iou: np.ndarray) -> int:
-    """Counts true positives of a (ground truth, prediction) IoU matrix by the rule of the published PAN and KKDnet.
+def match_covering(iou: np.ndarray) -> Pairs:
+    """Pairs of a (ground truth, prediction) IoU matrix by the rule of the published PAN and KKDnet.
 
     A prediction, in file order, covers every still uncovered ground truth at one half or above and is true
-    when it covers any.
+    when it covers any. It counts once: its pair is the one that it overlaps best; the others cannot be found any more.
     """
-    uncovered = np.ones(len(iou), dtype=bool)
-    true_positives = 0
-    for column in iou.T:
+    uncovered, pairs = np.ones(len(iou), dtype=bool), []
+    for prediction, column in enumerate(iou.T):
         covers = uncovered & (column >= MIN_IOU)
         uncovered &= ~covers
-        true_positives += bool(covers.any())
-    return true_positives
+        if covers.any():
+            pairs.append((int(np.where(covers, column, 0).argmax()), prediction))
+    return pairs
 
 
 class CTW1500(Scorer):
@@ -58,6 +58,7 @@ class CTW1500(Scorer):
     def counts_without_result(self) -> bool:
         return self.variant == "official"
 
-    def count(self, areas: Areas, ignored: np.ndarray) -> Counts:
+    def match(self, areas: Areas, ignored: np.ndarray) -> Matches:
         match = match_one_to_one if self.variant == "official" else match_covering
-        return Counts(len(areas.ground_truth), len(areas.predictions), match(areas.iou))
+        wanted, judged = np.ones(len(areas.ground_truth), bool), np.ones(len(areas.predictions), bool)
+        return Matches.of(wanted, judged, match(areas.iou))

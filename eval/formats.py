@@ -157,6 +157,11 @@ class ResultFormat:
         ends = [""] * len(polygons) if scores is None else [f"{self.separator}{score:.4f}" for score in scores]
         return "".join(self._line(image_id, polygon) + end + "\n" for polygon, end in zip(polygons, ends))
 
+    @staticmethod
+    def as_read(polygon: np.ndarray) -> np.ndarray:
+        """The (points, 2) polygon, float64, that is read from the file to which `polygon` is written."""
+        return np.rint(np.asarray(polygon, dtype=np.float64))
+
     def _line(self, image_id: str, polygon: np.ndarray) -> str:
         points = np.asarray(polygon, dtype=np.float64)
         fits = points.ndim == 2 and points.shape[1] == 2 and len(points) > 0
@@ -164,4 +169,4 @@ class ResultFormat:
             wanted = f"({self.points or 'points'}, 2)"
             raise ValueError(f"image {image_id!r}: a polygon must be {wanted} and finite, got shape {points.shape}")
         ordered = points if self.order == "xy" else points[:, ::-1]
-        return self.separator.join(str(int(v)) for v in np.rint(ordered).ravel())
+        return self.separator.join(str(int(v)) for v in self.as_read(ordered).ravel())

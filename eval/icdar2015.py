@@ -3,10 +3,9 @@
 import numpy as np
 
 from annotations import icdar2015
-from eval.counts import Counts
 from eval.formats import GroundTruthFormat, ResultFormat
 from eval.geometry import Areas
-from eval.matching import leave_out_ignored, match_in_file_order
+from eval.matching import Matches, judged_beside, match_in_file_order
 from eval.scorer import Scorer
 
 GROUND_TRUTH = GroundTruthFormat(
@@ -24,6 +23,6 @@ class ICDAR2015(Scorer):
     protocol = "icdar2015"
     variants = ("official",)
 
-    def count(self, areas: Areas, ignored: np.ndarray) -> Counts:
-        areas = leave_out_ignored(areas, ignored)
-        return Counts(len(areas.ground_truth), len(areas.predictions), match_in_file_order(areas.iou))
+    def match(self, areas: Areas, ignored: np.ndarray) -> Matches:
+        wanted, judged = ~ignored, judged_beside(areas, ignored)
+        return Matches.of(wanted, judged, match_in_file_order(areas.select(wanted, judged).iou))

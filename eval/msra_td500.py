@@ -3,9 +3,9 @@
 import numpy as np
 
 from annotations import msra_td500
-from eval.counts import Counts
 from eval.formats import GroundTruthFormat, ResultFormat
 from eval.geometry import Areas
+from eval.matching import Matches
 from eval.scorer import Scorer
 
 MIN_IOU = {"official": 0.5, "kkdnet": 0.45}
@@ -25,6 +25,9 @@ class MSRATD500(Scorer):
     protocol = "msra_td500"
     variants = tuple(MIN_IOU)
 
-    def count(self, areas: Areas, ignored: np.ndarray) -> Counts:
-        found = (areas.iou >= MIN_IOU[self.variant]).any(axis=1)
-        return Counts(int((found | ~ignored).sum()), len(areas.predictions), int(found.sum()))
+    def match(self, areas: Areas, ignored: np.ndarray) -> Matches:
+        close = np.argwhere(areas.iou >= MIN_IOU[self.variant])  # by ground truth, then by prediction
+        found, first = np.unique(close[:, 0], return_index=True)
+        wanted = ~ignored
+        wanted[found] = True
+        return Matches(wanted, np.ones(len(areas.predictions), bool), close[first], np.zeros((0, 2), int))

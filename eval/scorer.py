@@ -9,13 +9,17 @@ import numpy as np
 from errors import InputError
 from eval.counts import Counts
 from eval.geometry import Areas
+from eval.matching import Matches
 
 
 class Scorer(ABC):
-    """Collects the images of a test set and scores them. A protocol adds its names and `count`.
+    """Collects the images of a test set and scores them. A protocol adds its names and `match`.
 
     Args:
         variant: the rule, one of `variants`; the first is the benchmark's official one.
+
+    Attributes:
+        matches: image id -> judgement of the image; the scores follow from these.
 
     Raises:
         ValueError: another variant.
@@ -29,17 +33,21 @@ class Scorer(ABC):
         if variant not in self.variants:
             raise ValueError(f"variant must be one of {', '.join(self.variants)}, got {variant!r}")
         self.variant = variant
-        self._images: dict[str, Counts] = {}
+        self.matches: dict[str, Matches] = {}
         self._without_result: set[str] = set()
 
     @abstractmethod
-    def count(self, areas: Areas, ignored: np.ndarray) -> Counts:
-        """Counts of one image.
+    def match(self, areas: Areas, ignored: np.ndarray) -> Matches:
+        """Judgement of one image.
 
         Args:
             areas: areas of its n ground truths and m predictions, both in file order.
             ignored: (n,) bool, the ground truths that the protocol treats apart.
         """
+
+    def count(self, matches: Matches) -> Counts:
+        """Counts of one image."""
+        return Counts(int(matches.wanted.sum()), int(matches.judged.sum()), len(matches.pairs))
 
     @property
     def counts_without_result(self) -> bool:
@@ -68,7 +76,7 @@ class Scorer(ABC):
             ValueError: an image that was given before, or another number of flags than of ground truths.
             InputError: more shapes than can be compared.
         """
-        if image_id in self._images or image_id in self._without_result:
+        if image_id in self.matches or image_id in self._without_result:
             raise ValueError(f"image {image_id!r} was given twice")
         flags = np.zeros(len(ground_truth), dtype=bool) if ignored is None else np.asarray(ignored, dtype=bool)
         if flags.shape != (len(ground_truth),):
@@ -82,16 +90,17 @@ class Scorer(ABC):
             areas = Areas.of(ground_truth, predictions)
         except InputError as error:
             raise InputError(f"results of image {image_id!r}: {error}") from error
-        self._images[image_id] = self.count(areas, flags)
+        self.matches[image_id] = self.match(areas, flags)
 
     def summary(self) -> dict[str, Any]:
         """Scores pooled over the images and, under ``per_image``, of each. A ratio with denominator 0 is 0."""
-        pooled = sum(self._images.values(), self.counts())
+        images = {image_id: self.count(matches) for image_id, matches in self.matches.items()}
+        pooled = sum(images.values(), self.counts())
         return {
             "protocol": self.protocol,
             "variant": self.variant,
             **pooled.as_dict(),
-            "images": len(self._images),
+            "images": len(images),
             "images_without_result": len(self._without_result),
-            "per_image": {image_id: counts.as_dict() for image_id, counts in self._images.items()},
+            "per_image": {image_id: counts.as_dict() for image_id, counts in images.items()},
         }

@@ -1,6 +1,6 @@
 """Total-Text: curved words as polygons, scored by DetEval (Ch'ng, Chan and Liu, IJDAR 2020; Wolf and Jolion, 2006)."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from annotations import Instance, total_text
 from eval.counts import Counts, ratio
 from eval.formats import GroundTruthFormat, ResultFormat
 from eval.geometry import Areas
-from eval.matching import leave_out_ignored, match_in_file_order
+from eval.matching import Matches, Pairs, judged_beside, match_in_file_order
 from eval.scorer import Scorer
 
 MIN_COVERED = 0.7  # share of a ground truth: sigma
@@ -51,8 +51,8 @@ class DetEvalCounts(Counts):
         return ratio(self.true_positives + self.recall_credits, self.ground_truth)
 
 
-def deteval(areas: Areas, k: float) -> DetEvalCounts:
-    """Matches one image in three passes, each over the shapes that the earlier ones left unmatched.
+def deteval(areas: Areas) -> tuple[Pairs, Pairs]:
+    """Matches of one image, one to one and in parts, in three passes, each over what the earlier ones left unmatched.
 
     One to one: a ground truth with exactly one sigma above 0.7 and exactly one tau above 0.6. As in the
     benchmark's own script only the row is tested: the prediction of that sigma may be matched with other
@@ -63,15 +63,14 @@ def deteval(areas: Areas, k: float) -> DetEvalCounts:
     covered = sigma > MIN_COVERED
     single = (covered.sum(axis=1) == 1) & ((tau > MIN_INSIDE).sum(axis=1) == 1)
     truths, predictions = ~single, ~covered[single].any(axis=0)  # still unmatched
-    whole, split, split_into = match_parts(sigma, tau, truths, predictions, MIN_COVERED, MIN_INSIDE)
-    again, merged, merged_from = match_parts(tau.T, sigma.T, predictions, truths, MIN_INSIDE, MIN_COVERED)
-    return DetEvalCounts(
-        len(truths),
-        len(predictions),
-        int(single.sum()) + whole + again,
-        precision_credits=k * (split_into + merged),
-        recall_credits=k * (split + merged_from),
-    )
+    pairs = [tuple(pair) for pair in np.argwhere(covered & single[:, None]).tolist()]
+    whole, split = match_parts(sigma, tau, truths, predictions, MIN_COVERED, MIN_INSIDE)
+    again, merged = match_parts(tau.T, sigma.T, predictions, truths, MIN_INSIDE, MIN_COVERED)
+    return [*pairs, *whole, *map(_swapped, again)], [*split, *map(_swapped, merged)]
+
+
+def _swapped(pair: tuple[int, int]) -> tuple[int, int]:
+    return pair[::-1]
 
 
 def match_parts(
@@ -81,8 +80,8 @@ def match_parts(
     parts: np.ndarray,
     min_covered: float,
     min_inside_alone: float,
-) -> tuple[int, int, int]:
-    """Counts matches of one whole with several parts, the wholes in file order.
+) -> tuple[Pairs, Pairs]:
+    """Matches of one whole with several parts, the wholes in file order.
 
     A whole that two or more parts touch, matched ones included, is matched with the unmatched parts of which
     0.6 or more lies inside it, if together they cover enough of it.
@@ -96,21 +95,18 @@ def match_parts(
         min_inside_alone: least share of a part inside the whole if it is the only one; it counts one to one.
 
     Returns:
-        (matches with one part, matches with several, parts of the latter).
+        Pairs (whole, part) of matches with one part, and of those with several.
     """
-    alone = several = in_several = 0
+    alone, several = [], []
     for whole in np.flatnonzero(wholes & ((covered > 0).sum(axis=1) >= 2)):
         found = np.flatnonzero(parts & (inside[whole] >= MIN_INSIDE))
         if covered[whole, found].sum() < min_covered:  # none found: 0
             continue
         if len(found) == 1 and inside[whole, found[0]] < min_inside_alone:
             continue
-        if len(found) == 1:
-            alone += 1
-        else:
-            several, in_several = several + 1, in_several + len(found)
+        (alone if len(found) == 1 else several).extend((int(whole), part) for part in found.tolist())
         wholes[whole], parts[found] = False, False
-    return alone, several, in_several
+    return alone, several
 
 
 class TotalText(Scorer):
@@ -123,8 +119,15 @@ class TotalText(Scorer):
     variants = (*PART_CREDIT, "iou")
     counts = DetEvalCounts
 
-    def count(self, areas: Areas, ignored: np.ndarray) -> Counts:
-        areas = leave_out_ignored(areas, ignored)
+    def match(self, areas: Areas, ignored: np.ndarray) -> Matches:
+        wanted, judged = ~ignored, judged_beside(areas, ignored)
+        areas = areas.select(wanted, judged)
         if self.variant == "iou":
-            return DetEvalCounts(len(areas.ground_truth), len(areas.predictions), match_in_file_order(areas.iou))
-        return deteval(areas, PART_CREDIT[self.variant])
+            return Matches.of(wanted, judged, match_in_file_order(areas.iou))
+        return Matches.of(wanted, judged, *deteval(areas), PART_CREDIT[self.variant])
+
+    def count(self, matches: Matches) -> DetEvalCounts:
+        of_texts, of_predictions = (matches.part_credit * len(np.unique(part)) for part in matches.parts.T)
+        return DetEvalCounts(
+            *astuple(super().count(matches)), precision_credits=of_predictions, recall_credits=of_texts
+        )
