@@ -14,6 +14,9 @@ from engine.inference.evaluator import Evaluator
 from engine.inference.speed import measure_speed, speed_table
 from engine.outputs import data_places
 from engine.precision import check_precision, resolve_device
+from engine.report.analysis import Analysis, at_least, predict_everything, require_text
+from engine.report.page import check_page
+from engine.report.text import split_name, sweep_lines, write_report
 from engine.visualise import check_pictures
 from eval.files import write_json
 from files import check_output
@@ -27,6 +30,9 @@ def main(args: argparse.Namespace) -> None:
     check_precision(args.precision, device)
     cli.check_counts(args, device)
     task, settings = cfg.task, cfg.test_cfg
+    analysed = "--report" if args.report else "--sweep" if args.sweep else None
+    if analysed:
+        require_text(task, analysed)
     folder = Path(args.work_dir or Path("work_dirs") / cli.run_name(args.config))
     result_path = folder / Path(settings.result_path).name if args.work_dir else Path(settings.result_path)
     predictor, about = Evaluator.of(cfg, args.checkpoint, device, args.precision, args.batch_size)
@@ -37,20 +43,32 @@ def main(args: argparse.Namespace) -> None:
     if args.vis:
         check_output("--vis", args.vis, data)
         check_pictures("--vis", Path(args.vis))
+    if args.report:
+        check_page("--report", args.report, [*data, args.checkpoint, args.config])
     task.check_result_path("test_cfg.result_path", result_path, data)
     count = len(dataset) if args.max_steps < 0 else min(args.max_steps, len(dataset))
 
     def progress(items, total):
         return track(items, f"testing on {device.type}", total)
 
-    results = predictor.predict(dataset, range(count), progress)
+    if analysed:  # one pass of the network for all thresholds
+        everything = predict_everything(predictor, dataset, range(count), progress)
+        results = at_least(everything, settings.min_score)
+    else:
+        results = predictor.predict(dataset, range(count), progress)
     summary = predictor.evaluate(dataset, results, result_path)
     say(task.table(summary))
     if not task.count(results):
         print(task.highest(predictor, dataset))
     for line in dataset.issues.summary():
         say(line)
-    summary |= {"checkpoint": str(args.checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
+    tested = {"checkpoint": str(args.checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
+    labels = getattr(dataset, "parser", dataset).ground_truth
+    summary |= tested | {"result_path": str(result_path), "ground_truth": str(labels)}
+    if analysed:
+        analysis, split = Analysis(dataset, settings, everything), split_name(cfg.config["data"]["test"])
+        summary["sweep"] = {"split": split, "best": analysis.best, "thresholds": analysis.sweep}
+        say(sweep_lines(analysis.sweep, analysis.best, settings.min_score, split))
     if args.report_speed:
         how = {"device": device.type} | {key: getattr(predictor, key) for key in ("precision", "batch_size", "workers")}
         print("speed: " + ", ".join(f"{name} {value}" for name, value in how.items()))
@@ -62,6 +80,10 @@ def main(args: argparse.Namespace) -> None:
     if args.vis:
         task.save_pictures(Path(args.vis), dataset, range(count), results)
         say(f"pictures: {args.vis} (green ground truth, red detections)")
+    if args.report:
+        tested |= {"split": split} | {key: summary[key] for key in ("protocol", "variant")}
+        write_report(args.report, analysis, predictor, dataset, tested, args.report_images, track=progress)
+        say(f"report: {args.report}")
 
 
 if __name__ == "__main__":
@@ -73,6 +95,12 @@ if __name__ == "__main__":
         "--report-speed",
         action="store_true",
         help="also time each step, and all together over all images",
+    )
+    parser.add_argument(
+        "--sweep",
+        action="store_true",
+        help="also score every min_score from 0 to 0.99 by one pass of the network, and name the best; choose a "
+        "threshold on a validation split (--cfg-options data.test.split=...), as it is optimistic where it is chosen",
     )
     cli.testing_options(parser)
     cli.run(main, parser)

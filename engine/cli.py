@@ -54,6 +54,14 @@ def testing_options(p: Parser) -> None:
         metavar="N",
         help="images of one size that the network takes at once, at most (default: 1)",
     )
+    p.add_argument("--report", metavar="FILE.html", help="write a page: scores, thresholds, recall by size, the images")
+    p.add_argument(
+        "--report-images",
+        type=int,
+        default=50,
+        metavar="N",
+        help="images that the page shows, the worst first (default: 50); it lists all",
+    )
 
 
 def run_name(config: str | Path) -> str:
@@ -67,6 +75,8 @@ def check_counts(args: argparse.Namespace, device: torch.device) -> None:
     """InputError for invalid numbers of devices, steps and images."""
     if args.max_steps < 1 and args.max_steps != -1:
         raise InputError(f"--max-steps {args.max_steps}: expected 1 or more")
+    if getattr(args, "report_images", 0) < 0:
+        raise InputError(f"--report-images {args.report_images}: expected 0 or more")
     batch_size = getattr(args, "batch_size", None)
     if batch_size is not None and batch_size < 1:
         raise InputError(f"--batch-size {batch_size}: expected 1 or more")
