@@ -3,13 +3,22 @@
 import argparse
 from pathlib import Path
 
-from errors import end_on_signals
+from errors import end_on_signals, say
 
 end_on_signals("interrupted; what is scored is kept")  # before the imports, which take seconds
 
+import torch
+from rich.progress import track
+
 from engine import cli
+from engine.experiment import Experiment
 from engine.inference.batch_eval import evaluate_folder, write_summary
+from engine.inference.evaluator import Evaluator
+from engine.outputs import data_places
 from engine.precision import check_precision, resolve_device
+from engine.report.analysis import Analysis, predict_everything, require_text
+from engine.report.page import check_page
+from engine.report.text import split_name, write_report
 
 
 def main(args: argparse.Namespace) -> None:
@@ -19,8 +28,30 @@ def main(args: argparse.Namespace) -> None:
     cli.check_counts(args, device)
     folder = Path(args.folder or Path("work_dirs") / cli.run_name(args.config))
     work_dir = Path(args.work_dir or folder / "batch_eval")
+    if args.report:
+        require_text(cfg.task, "--report")
+        check_page("--report", args.report, [*data_places(cfg.data), args.config])
     rows = evaluate_folder(cfg, folder, work_dir, device, args.precision, args.max_steps, args.batch_size)
     write_summary(rows, cfg.task, work_dir)
+    if args.report:
+        write_best(args, cfg, folder, rows, device)
+
+
+def write_best(args: argparse.Namespace, cfg: Experiment, folder: Path, rows: list[dict], device: torch.device) -> None:
+    """Writes the page on all checkpoints, and in detail on the best, whose detections of any score are found anew."""
+
+    def progress(items, total):
+        return track(items, "report", total)
+
+    checkpoint = folder / max(rows, key=lambda row: row["hmean"])["checkpoint"]
+    predictor, about = Evaluator.of(cfg, checkpoint, device, args.precision, args.batch_size)
+    dataset = cfg.task.test_set(cfg.data.test, cfg.test_cfg)
+    images = range(len(dataset))[: args.max_steps if args.max_steps > 0 else None]
+    analysis = Analysis(dataset, cfg.test_cfg, predict_everything(predictor, dataset, images, progress))
+    tested = {"checkpoint": str(checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
+    tested["split"] = split_name(cfg.config["data"]["test"])
+    write_report(args.report, analysis, predictor, dataset, tested, args.report_images, rows, progress)
+    say(f"report: {args.report}")
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
         say(line)
     tested = {"checkpoint": str(args.checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
     labels = getattr(dataset, "parser", dataset).ground_truth
-    summary |= tested | {"result_path": str(result_path), "ground_truth": str(labels)}
+    summary |= tested | {"result_path": str(result_path), "labels": str(labels)}
     if analysed:
         analysis, split = Analysis(dataset, settings, everything), split_name(cfg.config["data"]["test"])
         summary["sweep"] = {"split": split, "best": analysis.best, "thresholds": analysis.sweep}
@@ -81,8 +81,8 @@ def main(args: argparse.Namespace) -> None:
         task.save_pictures(Path(args.vis), dataset, range(count), results)
         say(f"pictures: {args.vis} (green ground truth, red detections)")
     if args.report:
-        tested |= {"split": split} | {key: summary[key] for key in ("protocol", "variant")}
-        write_report(args.report, analysis, predictor, dataset, tested, args.report_images, track=progress)
+        about = tested | {"split": split}
+        write_report(args.report, analysis, predictor, dataset, about, args.report_images, track=progress)
         say(f"report: {args.report}")
 
 

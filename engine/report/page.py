@@ -34,13 +34,13 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 1.5em auto; padding: 0 1em; color: #222 }
 h2 { margin-top: 2em } table { border-collapse: collapse; margin: .6em 0 } p { max-width: 52em }
 td, th { padding: .2em .9em; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums }
-td:first-child, th:first-child { text-align: left; overflow-wrap: anywhere }
+td:first-child, th:first-child, .about td, td:has(.bar) { text-align: left; overflow-wrap: anywhere }
 th { position: sticky; top: 0; background: #fff }
 .scroll { max-height: 24em; overflow: auto; border: 1px solid #ddd; display: inline-block }
 .side { display: flex; flex-wrap: wrap; gap: 3em } .bar { display: inline-block; height: .7em; background: #0072b2 }
 .switches { position: sticky; top: 0; z-index: 2; background: #fffe; padding: .5em 0; border-bottom: 1px solid #ccc;
   display: flex; flex-wrap: wrap; gap: .2em 1.4em; font-size: 13px } .switches label { white-space: nowrap }
-.switches svg { width: 30px; height: 10px; vertical-align: middle; background: #555; border-radius: 2px }
+.switches svg { width: 36px; height: 14px; vertical-align: middle; background: #444; border-radius: 2px }
 .row { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr); gap: 8px; margin: .5em 0 }
 figure { margin: 1.6em 0; scroll-margin-top: 5em } .row figure { margin: 0 } figcaption { overflow-wrap: anywhere }
 figcaption small { color: #666 } img { max-width: 100% } .maps img { width: 100% }
@@ -48,9 +48,9 @@ figcaption small { color: #666 } img { max-width: 100% } .maps img { width: 100%
 .stack > img { max-height: 80vh }
 .stack > svg { position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible }
 .bare > svg { position: static; background: #333; min-width: 12em; max-height: 80vh }
-polygon, line { fill: transparent; stroke-width: 2; vector-effect: non-scaling-stroke }
+polygon, line { fill-opacity: 0; stroke-width: 2; vector-effect: non-scaling-stroke }
 svg { filter: drop-shadow(0 0 1px #000) }
-polygon.missed, polygon.false { stroke-width: 3; fill-opacity: .25 }
+polygon.false { stroke-width: 2.5; fill-opacity: .12 } line { stroke-width: 3 }
 """
 
 
@@ -139,7 +139,7 @@ def _polygon(polygon: np.ndarray, kind: str, name: str, others: str, partners: S
 
 def switches(maps: bool) -> Html:
     """The legend of the outlines, whose boxes show and hide them; with `maps`, one for the maps, hidden at first."""
-    line = '<svg viewBox="0 0 30 10"><line class="{}" x1="1" y1="5" x2="29" y2="5"/></svg>'
+    line = '<svg viewBox="0 0 36 14"><line class="{}" x1="2" y1="7" x2="34" y2="7"/></svg>'
     labels = [
         element("label", _box(kind, True), " ", Html(line.format(kind)), f" {what}")
         for kind, (_, _, what) in OUTLINES.items()
@@ -155,8 +155,7 @@ def _box(kind: str, checked: bool) -> Html:
 def _style() -> str:
     rules = [_STYLE]
     for kind, (colour, dashes, _) in OUTLINES.items():
-        rules.append(f".{kind} {{ stroke: {colour}; stroke-dasharray: {dashes}; fill: {colour}00 }}")
-    rules += [f"polygon.{kind} {{ fill: {OUTLINES[kind][0]} }}" for kind in ("missed", "false")]
+        rules.append(f".{kind} {{ stroke: {colour}; stroke-dasharray: {dashes}; fill: {colour} }}")
     for kind in OUTLINES:
         rules.append(f":root:has(#show-{kind}:not(:checked)) polygon.{kind} {{ display: none }}")
     rules.append(":root:has(#show-maps:not(:checked)) .maps { display: none }")

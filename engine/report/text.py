@@ -31,7 +31,7 @@ def write_report(
     analysis: Analysis,
     predictor: Evaluator,
     dataset: TextDataset,
-    about: Mapping[str, Any],
+    about: dict[str, Any],
     most: int,
     checkpoints: Sequence[Mapping[str, Any]] = (),
     track: Track = silent,
@@ -44,7 +44,7 @@ def write_report(
         analysis: scores and matches.
         predictor: the detector.
         dataset: the test set.
-        about: name -> value, what was tested.
+        about: name -> value, what was tested: `checkpoint`, `split` and more.
         most: largest number of images that are shown, the worst first; all are listed.
         checkpoints: scores of other checkpoints beside, as from `evaluate_folder`.
         track: shows the progress of the images.
@@ -53,7 +53,8 @@ def write_report(
     shown = analysis.worst_first[:most]
 
     def parts() -> Iterator[Html]:
-        yield table(["", ""], about.items())
+        rule = {key: analysis.summary[key] for key in ("protocol", "variant")}
+        yield element("div", table(["", ""], (about | rule).items()), kind="about")
         yield from _checkpoints(checkpoints) if checkpoints else ()
         yield from _scores(analysis)
         yield from _thresholds(analysis, predictor.settings.min_score, about["split"])
@@ -70,15 +71,21 @@ def write_report(
 
 
 def sweep_lines(sweep: Sequence[Mapping[str, float]], best: Mapping[str, float], min_score: float, split: str) -> str:
-    """Every tenth line of a sweep, the configured and the best threshold, and what is to be said of them."""
+    """Every fifth line of a sweep, the configured and the best threshold, and what is to be said of them."""
     lines = ["min_score  " + "  ".join(f"{name:>9}" for name in SCORES)]
     for place, row in enumerate(sweep):
         marks = ["<- best"] * (row is best) + ["<- configured"] * (row["min_score"] == min_score)
-        if place % 10 == 0 or marks:
+        if (place % 5 == 0 and place >= _first_change(sweep)) or marks:
             cells = "  ".join(f"{row[name]:9.4f}" for name in SCORES)
             lines.append(f"{row['min_score']:<9g}  {cells} {' '.join(marks)}".rstrip())
     lines.append(f"best threshold on {split}: test_cfg.min_score={best['min_score']:g}, hmean {best['hmean']:.4f}")
     return "\n".join([*lines, OPTIMISTIC])
+
+
+def _first_change(sweep: Sequence[Mapping[str, float]]) -> int:
+    """Place of the highest threshold that keeps everything: below it, there is nothing to see."""
+    kept = [row["predictions"] == sweep[0]["predictions"] for row in sweep]
+    return max(place for place, same in enumerate(kept) if same)
 
 
 def split_name(section: Mapping[str, Any]) -> str:
@@ -113,7 +120,8 @@ def _thresholds(analysis: Analysis, min_score: float, split: str) -> Iterator[Ht
     best, sweep = analysis.best, analysis.sweep
     yield element("h2", "Threshold")
     marks = {"configured": min_score, "best": best["min_score"]}
-    yield _curves([row["min_score"] for row in sweep], sweep, "min_score", marks=marks)
+    rows = sweep[_first_change(sweep) :]
+    yield _curves([row["min_score"] for row in rows], rows, "min_score", marks=marks)
     own = analysis.summary["hmean"]
     yield element("p", f"Best on {split}: min_score {best['min_score']:g} with hmean {best['hmean']:.4f}; configured: "
                   f"{min_score:g} with hmean {own:.4f}. {OPTIMISTIC}")  # fmt: skip
