@@ -19,6 +19,7 @@ end_on_signals("interrupted; what was detected so far is kept")  # before the im
 
 from engine.inference import Predictor
 from engine.inference.prediction_files import Crops, Json, Maps, Output, Pictures, Texts
+from engine.inference.predictor import Job
 from engine.inference.runtimes import RUNTIMES, runtime_of
 from engine.inference.sources import Frame, Source, Video, expand, frames_of
 from engine.inference.text_predictor import LONG_SIDE, OVERLAP
@@ -100,6 +101,7 @@ def detect(predictor: Predictor, sources: list[Source], outputs: list[Output]) -
                 skip(str(job.key), job.error)
                 continue
             count += 1
+            warn_if_small(predictor, job)
             found += len(job.result) if predictor.task == "text" else len(job.result["boxes"])
             for output in outputs:
                 output.write(job.key, job)
@@ -107,6 +109,13 @@ def detect(predictor: Predictor, sources: list[Source], outputs: list[Output]) -
         for output in outputs:
             output.close()
     return count, found, skipped
+
+
+def warn_if_small(predictor: Predictor, job: Job) -> None:
+    """Says that a long picture was scaled to less than half of the size at which text is found."""
+    if predictor.task == "text" and predictor.short_side and 2 * min(job.size) < predictor.short_side:
+        size = "x".join(map(str, job.size))
+        say(f"{job.key}: is scaled to {size} pixels, less than asked for; --tile takes it in full size", sys.stderr)
 
 
 def progress(items: Iterable, sources: list[Source]) -> Iterable:
@@ -151,6 +160,6 @@ if __name__ == "__main__":
     where.add_argument("--batch-size", type=int, default=1, metavar="N", help="pictures of one size at once, default 1")
     where.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read and post-process")
     where.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="of torch")
-    where.add_argument("--precision", default="32", choices=["32", "bf16", "16"], help="of torch")
+    where.add_argument("--precision", choices=["32", "bf16", "16"], help="of torch, or of openvino (32, bf16)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     run(main, parser)

@@ -88,9 +88,9 @@ def read_image(path: Path | str, upright: bool = False, most: int | None = None)
         raise UnreadableImage(f"{path}: the image data end early; copy the file again or remove it with its label")
     is_jpeg = data.startswith(_JPEG_START)
     try:
-        header = _Header(_size(data)) if is_jpeg or (data.startswith(_PNG_START) and not upright) else _header(data)
+        header = _Header(_size(data)) if is_jpeg else _header(data)
     except ImportError as error:
-        raise UnreadableImage(f"{path}: neither JPEG nor PNG, which needs the package pillow") from error
+        raise UnreadableImage(f"{path}: is neither JPEG nor PNG, which needs the package pillow") from error
     size = header.size
     if size is not None and size[0] * size[1] > most:
         raise UnreadableImage(
@@ -175,10 +175,18 @@ class _Header(NamedTuple):
 
 
 def _header(data: bytes) -> _Header:
-    """What Pillow finds in a header; the size of a PNG, with which it is too strict, is parsed here."""
-    from PIL import Image  # which reading JPEGs does without
+    """What Pillow finds in a header; the size of a PNG, with which it is too strict, is parsed here.
 
+    Raises:
+        ImportError: Pillow is not installed, without which JPEG and PNG are read, PNG as if it had no EXIF.
+    """
     own = _size(data) if data.startswith(_PNG_START) else None
+    try:
+        from PIL import Image
+    except ImportError:
+        if data.startswith(_PNG_START):
+            return _Header(own)
+        raise
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from sys import float_info
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
+from engine.inference.quantise import quantised, with_half_weights
 from engine.inference.runtimes import METADATA_KEY, RUNTIMES, require_packages
 from engine.inference.torch_network import metadata_of
 from engine.training.checkpoint import own_config, restore_detector
@@ -51,21 +53,34 @@ class _Maps(nn.Module):
         return self.detector(images).logits
 
 
-def export(checkpoint: str | Path, path: str | Path) -> dict[str, float]:
+PRECISIONS = ("32", "bf16", "16", "int8")
+
+
+def export(
+    checkpoint: str | Path, path: str | Path, precision: str = "32", images: str | Path | None = None
+) -> dict[str, float]:
     """Writes the network of a checkpoint as an ONNX file, which replaces `path` only if every runtime agrees.
 
     The network takes `images` (B, 3, H, W) float32, normalised, B, H and W free, H and W multiples of 32, and gives
     `maps` (B, K, H/4, W/4), the logits. Batch norms are folded. The metadata, JSON under the key 'kkdnet', hold all
     that detection needs beside it: see `metadata_of`.
 
+    Args:
+        precision: '32'. 'bf16', '16': the weights are stored in 16 bits; runtimes compute in float32, openvino with
+            'bf16' in bfloat16 where the processor does. 'int8': 8-bit arithmetic, see `quantise.quantised`.
+        images: folder of images to calibrate 'int8' with.
+
     Returns:
-        The largest absolute difference from PyTorch by runtime, over images of SIZES.
+        The largest absolute difference from PyTorch in float32 by runtime, over images of SIZES.
 
     Raises:
         InputError: a package is not installed; a checkpoint that cannot be read, without its config, or of an object
-            detector; a place that cannot be written or is the checkpoint; a difference above TOLERANCE.
+            detector; a place that cannot be written or is the checkpoint; with precision '32' a difference above
+            TOLERANCE, with another one maps that are not finite.
     """
-    require_packages("export.py", *PACKAGES)
+    require_packages("export.py", *PACKAGES, *(["nncf"] if precision == "int8" else []))
+    if (precision == "int8") != (images is not None):
+        raise InputError("--precision int8 and --calibrate DIR go together: the folder holds images like those to come")
     check_output("OUT", path, [checkpoint], folder=False)
     content = read_checkpoint(checkpoint)
     config = own_config(content, checkpoint)
@@ -75,25 +90,29 @@ def export(checkpoint: str | Path, path: str | Path) -> dict[str, float]:
             f"{checkpoint}: is of an object detector; only text detectors are exported (torchvision exports its R-CNNs "
             "for one image of a fixed size only)"
         )
-    metadata = metadata_of(detector, config, content)
+    metadata = {**metadata_of(detector, config, content), "precision": precision}
+    model = to_onnx(detector)
+    if precision == "int8":
+        model = quantised(model, metadata, images)
+    elif precision != "32":
+        with_half_weights(model, bf16=precision == "bf16")
     with write_aside(path) as aside:
-        write_onnx(detector, aside, metadata)
+        save(model, aside, metadata)
         differences = compare(detector, aside)
         for runtime, difference in differences.items():
-            if not difference <= TOLERANCE:
+            if not difference <= (TOLERANCE if precision == "32" else float_info.max):
                 raise InputError(
                     f"{path}: not written, {runtime} differs from PyTorch by {difference:.2g}, more than {TOLERANCE:g}"
                 )
     return differences
 
 
-def write_onnx(detector: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
-    """Writes a network in evaluation mode with free batch, height and width."""
-    import onnx
-
+def to_onnx(detector: nn.Module) -> Any:
+    """onnx.ModelProto of a network in evaluation mode, with free batch, height and width."""
     height, width = (detector.stride * Dim(name, min=1, max=_LARGEST) for name in ("rows", "columns"))
     example = torch.zeros(2, 3, 4 * detector.stride, 6 * detector.stride)  # sides of 1 would be taken for constants
-    logging.getLogger("onnxscript").setLevel(logging.WARNING)
+    for name in ("onnxscript", "onnx_ir", "torch.onnx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -105,7 +124,13 @@ def write_onnx(detector: nn.Module, path: Path, metadata: Mapping[str, Any]) -> 
             dynamic_shapes=({0: Dim("batch", min=1), 2: height, 3: width},),
             verbose=False,
         )
-    model = program.model_proto
+    return program.model_proto
+
+
+def save(model: Any, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Writes an onnx.ModelProto with metadata."""
+    import onnx
+
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata, default=str)})
     onnx.save(model, path)
 

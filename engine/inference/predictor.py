@@ -75,7 +75,7 @@ class Predictor(ABC):
         path: str | Path,
         runtime: str | None = None,
         device: str = "auto",
-        precision: str = "32",
+        precision: str | None = None,
         threads: int | None = None,
         **options: Any,
     ) -> Predictor:
@@ -86,7 +86,8 @@ class Predictor(ABC):
             runtime: 'torch' for a checkpoint; 'onnx' or 'openvino' for an exported file; None: torch for a checkpoint,
                 openvino for an exported file where it is installed, else onnxruntime.
             device: 'auto', 'cpu' or 'cuda', of torch.
-            precision: '32', 'bf16' or '16', of torch.
+            precision: '32', 'bf16' or '16', of torch; '32' or 'bf16' of openvino, which computes in bfloat16 only where
+                the processor does; None: float32, or what the file was exported for.
             threads: number of threads of the network; None for the runtime's choice.
             options: of TextPredictor or, for an object detector, of Predictor.
 
@@ -98,10 +99,10 @@ class Predictor(ABC):
 
         runtime = runtime_of(path, runtime)
         if runtime != "torch":
-            return TextPredictor(load_runtime(path, runtime, threads), **options)
+            return TextPredictor(load_runtime(path, runtime, threads, precision), **options)
         from engine.inference.torch_network import load_predictor
 
-        return load_predictor(path, device, precision, threads, options)
+        return load_predictor(path, device, precision or "32", threads, options)
 
     def __call__(self, images: Picture | Sequence[Picture]) -> Any:
         """Detects in one picture, or in each of a list.
@@ -166,7 +167,10 @@ class Predictor(ABC):
             yield from failed
 
     def _read(self, item: tuple[Hashable, Picture]) -> Job:
-        key, picture = item
+        return self.read(item[1], item[0])
+
+    def read(self, picture: Picture, key: Hashable = "") -> Job:
+        """A picture read and prepared for the network, or why it cannot be."""
         try:
             if isinstance(picture, np.ndarray):
                 _check_array(key, picture)

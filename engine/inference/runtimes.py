@@ -53,9 +53,17 @@ def runtime_of(path: str | Path, runtime: str | None) -> str:
     return runtime
 
 
-def load_runtime(path: str | Path, runtime: str, threads: int | None = None) -> OnnxRuntime | OpenVino:
-    """An exported network in a runtime of RUNTIMES; see OnnxRuntime."""
-    return RUNTIMES[runtime](path, threads)
+def load_runtime(
+    path: str | Path, runtime: str, threads: int | None = None, precision: str | None = None
+) -> OnnxRuntime | OpenVino:
+    """An exported network in a runtime of RUNTIMES; see there.
+
+    Raises:
+        InputError: also for a precision that the runtime does not have.
+    """
+    if precision not in (None, "32", *(["bf16"] if runtime == "openvino" else [])):
+        raise InputError(f"--precision {precision}: --runtime {runtime} does not have it; export.py has one, too")
+    return RUNTIMES[runtime](path, threads, precision)
 
 
 class OnnxRuntime:
@@ -64,6 +72,7 @@ class OnnxRuntime:
     Args:
         path: the ONNX file.
         threads: number of threads; None for the runtime's own choice.
+        precision: this runtime computes as the file says.
 
     Attributes:
         metadata: see engine.inference.export.
@@ -72,7 +81,7 @@ class OnnxRuntime:
         InputError: the runtime is not installed, or the file is missing, damaged or not one of export.py.
     """
 
-    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+    def __init__(self, path: str | Path, threads: int | None = None, precision: str | None = None) -> None:
         require_packages("runtime onnx", "onnxruntime")
         import onnxruntime
 
@@ -93,25 +102,33 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """An exported network in openvino, on the CPU, in float32; arguments and errors as OnnxRuntime's."""
+    """An exported network in openvino, on the CPU; arguments and errors as OnnxRuntime's, except
 
-    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+    Args:
+        precision: '32'; 'bf16' to compute in bfloat16 where the processor does; None: as the file was exported.
+    """
+
+    def __init__(self, path: str | Path, threads: int | None = None, precision: str | None = None) -> None:
         require_packages("runtime openvino", "openvino")
         import openvino
 
         _require_file(path)
         core = openvino.Core()
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+        settings: dict[str, Any] = {}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
             model = core.read_model(str(path))
             place = ["framework", METADATA_KEY]
             text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
+            self.metadata = parse_metadata(text, path)
+            precision = precision or self.metadata.get("precision")
+            settings["INFERENCE_PRECISION_HINT"] = "bf16" if precision == "bf16" else "f32"
             self.compiled = core.compile_model(model, "CPU", settings)
+        except InputError:
+            raise
         except Exception as error:  # see OnnxRuntime
             raise InputError(f"{path}: not an ONNX file that openvino takes; export it again") from error
-        self.metadata = parse_metadata(text, path)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self.compiled(images)[0]

@@ -32,8 +32,7 @@ class TextPredictor(Predictor):
             No limit with `tile`.
         tile: side of the squares that the network takes one after the other, a multiple of 32; None: whole pictures.
             The maps of the tiles are joined in the middle of their overlaps, and instances are formed in the whole.
-        overlap: pixels that neighbouring tiles share at least; should be as large as what the network sees around
-            a point.
+        overlap: pixels that neighbouring tiles share at least, at most half of them; None: OVERLAP.
         min_score, min_area, bbox_type: as in the `test_cfg` of a config, whose values are the default.
         options: see Predictor.
 
@@ -49,7 +48,7 @@ class TextPredictor(Predictor):
         short_side: int | None = None,
         long_side: int = LONG_SIDE,
         tile: int | None = None,
-        overlap: int = OVERLAP,
+        overlap: int | None = None,
         min_score: float | None = None,
         min_area: float | None = None,
         bbox_type: str | None = None,
@@ -64,7 +63,8 @@ class TextPredictor(Predictor):
         self.mean, self.std = tuple(about["mean"]), tuple(about["std"])
         self.short_side = about["short_size"] if short_side is None and tile is None else short_side
         self.long_side = long_side // self.stride * self.stride
-        self.tile, self.overlap = tile, overlap
+        self.tile = tile
+        self.overlap = min(OVERLAP, (tile or 0) // 2) if overlap is None else overlap
         self.min_score = about["min_score"] if min_score is None else min_score
         self.min_area = about["min_area"] if min_area is None else min_area
         self.bbox_type = about["bbox_type"] if bbox_type is None else bbox_type

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dataset.images import UnreadableImage, image_size, read_image
 from errors import InputError
@@ -195,3 +195,18 @@ def test_undecodable_and_missing_images(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UnreadableImage, match=r"a\.jpg: not an image"):
         read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_as_viewers_show_it(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.zeros((48, 80, 3), np.uint8)
+    stored[:24, :40], stored[24:, 40:], stored[:24, 40:] = 255, 90, (200, 40, 40)
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(stored).save(path, exif=exif, quality=100)
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"), int)
+    upright = read_image(path, upright=True)
+    assert upright.shape == shown.shape and np.abs(upright - shown).mean() < 3
+    assert np.abs(read_image(path) - stored.astype(int)).mean() < 3
