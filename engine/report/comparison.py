@@ -21,7 +21,7 @@ LISTED = 10  # images that are printed of those that became better, and of those
 SCORES = ("precision", "recall", "hmean")
 COUNTS = ("ground_truth", "predictions", "true_positives")
 CREDITS = ("recall_credits", "precision_credits")  # of Total-Text
-CHANGED = 1e-9  # smaller differences of errors are rounding
+CHANGED = 1e-9  # smaller differences of hmean are rounding
 _MOST = 256 << 20  # bytes of a results.json
 
 
@@ -50,11 +50,6 @@ class Results(NamedTuple):
         credits = [[row["true_positives"] + row.get(credit, 0) for credit in CREDITS] for row in rows]
         return np.array([[row["ground_truth"], row["predictions"], *own] for row, own in zip(rows, credits)], float)
 
-    def errors(self) -> np.ndarray:
-        """(n,) by image: missed ground truths and false predictions, those matched in parts by what they lack."""
-        truths, predictions, found, true = self.counts().T
-        return truths - found + predictions - true
-
 
 class Difference(NamedTuple):
     """Difference of the second of two sets of results from the first.
@@ -62,20 +57,30 @@ class Difference(NamedTuple):
     Attributes:
         hmean: difference of the pooled hmean.
         low, high: its bootstrap interval over images, at LEVEL; None for a single image.
-        better, worse: images with fewer and with more errors, those that changed most first.
-        same: number of the other images.
+        effects: image -> how the pooled hmean of the first changes if this image has the result of the second.
     """
 
     hmean: float
     low: float | None
     high: float | None
-    better: list[str]
-    worse: list[str]
-    same: int
+    effects: dict[str, float]
+
+    @property
+    def better(self) -> list[str]:
+        """Images that raise hmean, those that raise it most first."""
+        return sorted(
+            (name for name, effect in self.effects.items() if effect > CHANGED), key=lambda n: -self.effects[n]
+        )
+
+    @property
+    def worse(self) -> list[str]:
+        """Images that lower hmean, those that lower it most first."""
+        return sorted((name for name, effect in self.effects.items() if effect < -CHANGED), key=self.effects.get)
 
     def __str__(self) -> str:
         interval = "" if self.low is None else f", {LEVEL:.0%} interval {self.low:+.4f} to {self.high:+.4f}"
-        images = f"{len(self.better)} images better, {len(self.worse)} worse, {self.same} the same"
+        better, worse = len(self.better), len(self.worse)
+        images = f"{better} images better, {worse} worse, {len(self.effects) - better - worse} the same"
         return f"hmean {self.hmean:+.4f}{interval}; {images}"
 
 
@@ -166,11 +171,9 @@ def difference(first: Results, second: Results) -> Difference:
         options = dict(n_resamples=RESAMPLES, batch=max(1, 2**20 // len(names)), confidence_level=LEVEL)
         found = stats.bootstrap((names,), gain, vectorized=True, method="percentile", random_state=SEED, **options)
         low, high = map(float, found.confidence_interval)
-    change = second.errors() - first.errors()
-    order = np.argsort(change, kind="stable")
-    better = [first.images[i] for i in order if change[i] < -CHANGED]
-    worse = [first.images[i] for i in order[::-1] if change[i] > CHANGED]
-    return Difference(float(gain(names)), low, high, better, worse, len(names) - len(better) - len(worse))
+    pooled = counts[0].sum(axis=0)
+    effects = _hmean(pooled - counts[0] + counts[1]) - _hmean(pooled)
+    return Difference(float(gain(names)), low, high, dict(zip(first.images, effects.tolist())))
 
 
 def _hmean(counts: np.ndarray) -> np.ndarray:
@@ -198,6 +201,6 @@ def comparison_lines(results: Sequence[Results]) -> Iterator[str]:
         for what, images in (("better", found.better), ("worse", found.worse)):
             for name in images[:LISTED]:
                 before, after = (one.summary["per_image"][name]["hmean"] for one in (first, second))
-                yield f"  {what:<6}  {name}  hmean {before:.3f} -> {after:.3f}"
+                yield f"  {what:<6}  {found.effects[name]:+.4f}  {name}  hmean {before:.3f} -> {after:.3f}"
             if len(images) > LISTED:
                 yield f"  {what:<6}  and {len(images) - LISTED} more"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 import eval
 from dataset.images import read_image
-from engine.report.comparison import CHANGED, LEVEL, SCORES, Results, difference
+from engine.report.comparison import CHANGED, LEVEL, SCORES, Difference, Results, difference
 from engine.report.page import Html, element, outlines, picture, switches, table, write_page
 from errors import InputError
 from eval.scorer import Scorer
@@ -40,7 +40,7 @@ def judged_files(one: Results) -> tuple[Scorer, dict, dict]:
 
 
 def write_comparison(path: str | Path, results: Sequence[Results], photos: Path | None, most: int) -> None:
-    """Writes the page: the comparison, and the images of which the errors differ most, side by side.
+    """Writes the page: the comparison, and side by side the images that change hmean most.
 
     Args:
         photos: folder of the images; None: outlines alone.
@@ -50,10 +50,10 @@ def write_comparison(path: str | Path, results: Sequence[Results], photos: Path 
         InputError: see `judged_files`; or an image that is not in `photos`.
     """
     judged = [judged_files(one) for one in results]
-    errors = np.stack([one.errors() for one in results])
-    spread = np.ptp(errors, axis=0)
-    shown = [i for i in np.argsort(-spread, kind="stable").tolist() if spread[i] > CHANGED][:most]
-    places = _find_photos(photos, [results[0].images[i] for i in shown]) if photos else {}
+    pairs = [(first, second, difference(first, second)) for first, second in combinations(results, 2)]
+    effects = {name: max(abs(found.effects[name]) for _, _, found in pairs) for name in results[0].images}
+    shown = sorted((name for name in effects if effects[name] > CHANGED), key=lambda name: -effects[name])[:most]
+    places = _find_photos(photos, shown) if photos else {}
 
     def parts() -> Iterator[Html]:
         summary = results[0].summary
@@ -61,49 +61,46 @@ def write_comparison(path: str | Path, results: Sequence[Results], photos: Path 
         yield table(["results", *SCORES], [[r.name, *(f"{r.summary[k]:.4f}" for k in SCORES)] for r in results])
         yield element("h2", "Differences")
         said = f"Of hmean, with its {LEVEL:.0%} bootstrap interval over images: one that holds 0 can be chance."
-        yield element("p", f"{said} An image is better with fewer missed texts and false positives.")
-        for first, second in combinations(results, 2):
-            yield from _pair(first, second)
+        yield element("p", f"{said} The effect of an image is what its other result alone does to the hmean of all.")
+        for pair in pairs:
+            yield from _pair(*pair, shown)
         yield element("h2", "Images side by side")
-        yield element("p", f"{len(shown)} images of which the numbers of errors differ most.")
+        yield element("p", f"{len(shown)} images, those with the largest effects first.")
         yield switches(maps=False) if shown else Html("")
-        for number in shown:
-            yield _side_by_side(results, judged, results[0].images[number], places)
+        for number, name in enumerate(shown, 1):
+            yield _side_by_side(results, judged, name, number, places.get(name))
 
     write_page(path, " / ".join(one.name for one in results), parts())
 
 
-def _pair(first: Results, second: Results) -> Iterator[Html]:
-    found = difference(first, second)
+def _pair(first: Results, second: Results, found: Difference, shown: Sequence[str]) -> Iterator[Html]:
     yield element("p", element("b", second.name), " against ", element("b", first.name), f": {found}")
     for what, images in (("better", found.better), ("worse", found.worse)):
         rows = []
         for name in images:
-            both = [one.summary["per_image"][name] for one in (first, second)]
-            rows.append([name, *(f"{row['hmean']:.3f}" for row in both)])
+            link = element("a", name, href=f"#image-{shown.index(name) + 1}") if name in shown else name
+            both = [one.summary["per_image"][name]["hmean"] for one in (first, second)]
+            rows.append([link, f"{found.effects[name]:+.4f}", *(f"{value:.3f}" for value in both)])
         if rows:
-            listed = element("div", table(["image", "hmean of the first", "of the second"], rows), kind="scroll")
+            listed = element("div", table(["image", "effect", "hmean before", "after"], rows), kind="scroll")
             yield element("details", element("summary", f"{len(images)} images {what}"), listed)
 
 
-def _side_by_side(results: Sequence[Results], judged: Sequence[tuple], name: str, places: Mapping[str, Path]) -> Html:
-    pixels = read_image(places[name]) if name in places else None
+def _side_by_side(
+    results: Sequence[Results], judged: Sequence[tuple], name: str, number: int, place: Path | None
+) -> Html:
+    pixels = None if place is None else read_image(place)
+    polygons = [polygon for _, truth, found in judged for polygon in (*truth[name].polygons, *found[name])]
+    size = np.max([polygon.max(axis=0) for polygon in polygons], axis=0)[::-1] if place is None else pixels.shape[:2]
     figures = []
     for one, (scorer, truth, found) in zip(results, judged):
-        polygons = [*truth[name].polygons, *found[name]]
-        corner = np.max([polygon.max(axis=0) for polygon in polygons], axis=0) + 10
-        drawing = outlines(
-            None if pixels is None else picture(pixels, name, PHOTO),
-            (corner[1], corner[0]) if pixels is None else pixels.shape[:2],
-            truth[name],
-            found[name],
-            scorer.matches[name],
-        )
+        photo = None if place is None else picture(pixels, name, PHOTO)
+        drawing = outlines(photo, tuple(size), truth[name], found[name], scorer.matches[name])
         row = one.summary["per_image"][name]
-        said = f"hmean {row['hmean']:.3f}, {row['predictions']} detections, {row['ground_truth']} texts"
-        caption = element("figcaption", one.name, element("br"), element("small", said))
-        figures.append(element("figure", drawing, caption))
-    return element("div", element("b", name), element("div", *figures, kind="row"))
+        said = f"hmean {row['hmean']:.3f}, {row['ground_truth']} texts, {row['predictions']} detections"
+        figures.append(element("figure", drawing, element("figcaption", f"{one.name} ", element("small", said))))
+    title = element("figcaption", f"{number}. ", element("b", name))
+    return element("figure", title, element("div", *figures, kind="row"), id=f"image-{number}")
 
 
 def _find_photos(folder: Path, names: Sequence[str]) -> dict[str, Path]:
