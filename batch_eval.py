@@ -47,7 +47,8 @@ def write_best(args: argparse.Namespace, cfg: Experiment, folder: Path, rows: li
     predictor, about = Evaluator.of(cfg, checkpoint, device, args.precision, args.batch_size)
     dataset = cfg.task.test_set(cfg.data.test, cfg.test_cfg)
     images = range(len(dataset))[: args.max_steps if args.max_steps > 0 else None]
-    analysis = Analysis(dataset, cfg.test_cfg, predict_everything(predictor, dataset, images, progress))
+    everything = predict_everything(predictor, dataset, images, progress)
+    analysis = Analysis(dataset.parser.ground_truth, cfg.test_cfg, everything)
     tested = {"checkpoint": str(checkpoint), "epoch": about.get("epoch"), "config": str(args.config)}
     tested["split"] = split_name(cfg.config["data"]["test"])
     write_report(args.report, analysis, predictor, dataset, tested, args.report_images, rows, progress)

@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
     labels = getattr(dataset, "parser", dataset).ground_truth
     summary |= tested | {"result_path": str(result_path), "labels": str(labels)}
     if analysed:
-        analysis, split = Analysis(dataset, settings, everything), split_name(cfg.config["data"]["test"])
+        analysis, split = Analysis(labels, settings, everything), split_name(cfg.config["data"]["test"])
         summary["sweep"] = {"split": split, "best": analysis.best, "thresholds": analysis.sweep}
         say(sweep_lines(analysis.sweep, analysis.best, settings.min_score, split))
     if args.report_speed:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -44,8 +45,8 @@ class Analysis:
     """Scores and matches of a text detector on a test set.
 
     Args:
-        dataset: the test set.
-        settings: its `test_cfg`.
+        labels: folder or file of the ground truth.
+        settings: the `test_cfg` section.
         everything: results of `predict_everything`.
 
     Attributes:
@@ -56,11 +57,9 @@ class Analysis:
         best: the entry of `sweep` with the highest hmean, the lowest of several thresholds.
     """
 
-    def __init__(
-        self, dataset: TextDataset, settings: TestSettings, everything: Mapping[str, Sequence[Detection]]
-    ) -> None:
+    def __init__(self, labels: Path, settings: TestSettings, everything: Mapping[str, Sequence[Detection]]) -> None:
         protocol, variant = settings.protocol, settings.variant
-        self.ground_truth = eval.PROTOCOLS[protocol].read_ground_truth(dataset.parser.ground_truth)
+        self.ground_truth = eval.PROTOCOLS[protocol].read_ground_truth(labels)
         self.detections = at_least(everything, settings.min_score)
         polygons = {name: [detection.polygon for detection in found] for name, found in self.detections.items()}
         self.scorer = eval.judge(protocol, self.ground_truth, polygons, variant)
