@@ -38,6 +38,7 @@ READ_ONLY = {
     "docs/custom_dataset.md": "tests/scripts/test_custom_dataset.py runs every one of them",
     "docs/multineck.md": "the commands of README.md, with more options",
     "tools/import_checkpoint.py": "reads a published file; tests/tools/test_import_checkpoint.py",
+    "tools/compare.py": "needs two tests; tests/tools/test_compare.py",
     "benchmarks/run.py": "minutes",
     "benchmarks/precision.py": "minutes",
     "benchmarks/network_speed.py": "minutes; tests/benchmarks/test_network_speed.py runs it in miniature",
