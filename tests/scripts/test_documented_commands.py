@@ -6,15 +6,18 @@ A command that belongs to neither kind fails `test_every_command_is_covered`.
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from conftest import ROOT, run_script
+from exported_networks import bright_network, needs_packages, picture
 
 from dataset.synthetic.shape_set import write_coco
 from engine.experiment import load_experiment
@@ -35,6 +38,7 @@ PLACEHOLDERS = {
 # by their own parser, and their configs and config entries by `load_experiment`.
 READ_ONLY = {
     "export.py": "half a minute each; tests/engine/inference/test_export.py",
+    "predict.py": "detects in what only its readers have; tests/scripts/test_predict.py",
     "docs/custom_dataset.md": "tests/scripts/test_custom_dataset.py runs every one of them",
     "docs/multineck.md": "the commands of README.md, with more options",
     "tools/import_checkpoint.py": "reads a published file; tests/tools/test_import_checkpoint.py",
@@ -244,6 +248,18 @@ def test_the_readme_in_miniature(workplace, monkeypatch):
     assert (runs / "kkd_r18_ctw" / "results.json").is_file() and len(list((workplace / "pictures").iterdir())) == 3
     assert (runs / "kkd_distill_ctw" / "batch_eval" / "scores.csv").is_file()
     assert (runs / "multineck_faster_cascade_r101_to_faster_r50_coco" / "checkpoint_last.pth.tar").is_file()
+
+
+@needs_packages
+@pytest.mark.parametrize("page", ["README.md", "docs/predict.md"])
+def test_the_lines_of_python(page, tmp_path, monkeypatch, capsys):
+    [lines] = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    bright_network(tmp_path / "light_m.onnx")
+    cv2.imwrite(str(tmp_path / "photo.jpg"), picture(96, 160, (16, 16, 80, 48)))
+    monkeypatch.chdir(tmp_path)
+    exec(lines, {})
+    score, _, polygon = capsys.readouterr().out.partition(" ")
+    assert float(score) > 0.9 and len(ast.literal_eval(polygon)) == 4
 
 
 def test_the_other_short_commands(workplace, monkeypatch):
