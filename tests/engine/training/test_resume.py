@@ -44,6 +44,8 @@ def runs(configs, tmp_path_factory) -> dict[str, list]:
         "distilled": [
             *("knowledge_distillation_train.py", configs["distill"], "--checkpoint_t", teacher),
             *("--cfg-options", "train_cfg.epoch=3"),
+            # Other channels than the teacher's: what is trained beside the student, a projection, goes on, too.
+            *("model.neck.channels=32", "model.transformer.channels=32", "model.adapter.channels=128"),
         ],
         "objects": ["train.py", objects["faster"], "--cfg-options", "train_cfg.epoch=3"],
     }
@@ -113,7 +115,7 @@ def test_killed_again_and_again(runs, tmp_path, kind):
 
 
 def test_two_processes_resumed_equal_two_processes_uninterrupted(runs, tmp_path):
-    common = [*runs["text"], "train_cfg.epoch=2", "data.num_workers=2", "train_cfg.val_interval=0"]
+    common = [*runs["distilled"], "train_cfg.epoch=2", "data.num_workers=2", "train_cfg.val_interval=0"]
     common += ["--device", "cpu", "--devices", 2]
     run_process(*common, "--work-dir", tmp_path / "whole")
     run_process(*common, "--work-dir", tmp_path / "stopped", "--max-steps", 4)
