@@ -1,6 +1,7 @@
 """Tests one checkpoint:  python test.py config/kkd/r18_ctw.py checkpoints/checkpoint.pth.tar"""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from errors import end_on_signals, say
@@ -48,8 +49,8 @@ def main(args: argparse.Namespace) -> None:
     task.check_result_path("test_cfg.result_path", result_path, data)
     count = len(dataset) if args.max_steps < 0 else min(args.max_steps, len(dataset))
 
-    def progress(items, total):
-        return track(items, f"testing on {device.type}", total)
+    def progress(items, total, what=f"testing on {device.type}"):
+        return track(items, what, total)
 
     if analysed:  # one pass of the network for all thresholds
         everything = predict_everything(predictor, dataset, range(count), progress)
@@ -82,7 +83,9 @@ def main(args: argparse.Namespace) -> None:
         say(f"pictures: {args.vis} (green ground truth, red detections)")
     if args.report:
         about = tested | {"split": split}
-        write_report(args.report, analysis, predictor, dataset, about, args.report_images, track=progress)
+        write_report(
+            args.report, analysis, predictor, dataset, about, args.report_images, track=partial(progress, what="report")
+        )
         say(f"report: {args.report}")
 
 
