@@ -23,6 +23,7 @@ from engine.inference.torch_network import metadata_of
 from engine.training.checkpoint import own_config, restore_detector
 from errors import InputError
 from files import check_output, write_aside
+from models import SeparablePANHead
 from models.fuse import fuse_batch_norm
 from models.weights import read_checkpoint
 
@@ -50,6 +51,8 @@ class _Maps(nn.Module):
                 module.__class__ = _EvenConv
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.detector.adapter is None and isinstance(self.detector.head, SeparablePANHead):
+            return self.detector.head.of_pyramid(self.detector.pyramid(images))
         return self.detector(images).logits
 
 

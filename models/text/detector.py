@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -51,6 +51,14 @@ class TextDetector(nn.Module):
 
     def forward(self, images: Tensor) -> TextOutput:
         """Runs on (B, 3, H, W) float images; raises ValueError unless H and W are multiples of 32."""
+        pyramid = self.pyramid(images)
+        fused = torch.cat([upsample_to(level, pyramid[0]) for level in pyramid], dim=1)  # (B, 4C, H/4, W/4)
+        if self.adapter is not None:
+            fused = self.adapter(fused)
+        return TextOutput(tuple(pyramid), fused, self.head(fused))
+
+    def pyramid(self, images: Tensor) -> Sequence[Tensor]:
+        """The enhanced maps, see TextOutput; raises as `forward`."""
         if images.shape[-2] % self.stride or images.shape[-1] % self.stride:
             raise ValueError(f"image sides {tuple(images.shape[-2:])} must be multiples of {self.stride}")
         if self.recompute and self.training and torch.is_grad_enabled():
@@ -59,10 +67,7 @@ class TextDetector(nn.Module):
             pyramid = self.neck(self.backbone(images))
         if self.transformer is not None:
             pyramid = self.transformer(pyramid)
-        fused = torch.cat([upsample_to(level, pyramid[0]) for level in pyramid], dim=1)  # (B, 4C, H/4, W/4)
-        if self.adapter is not None:
-            fused = self.adapter(fused)
-        return TextOutput(tuple(pyramid), fused, self.head(fused))
+        return pyramid
 
 
 def build_text_detector(model: Mapping[str, Any]) -> nn.Module:
