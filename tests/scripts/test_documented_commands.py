@@ -44,6 +44,7 @@ READ_ONLY = {
     "tools/import_checkpoint.py": "reads a published file; tests/tools/test_import_checkpoint.py",
     "tools/compare.py": "needs two tests; tests/tools/test_compare.py",
     "benchmarks/run.py": "minutes",
+    "benchmarks/peers.py": "minutes, and needs a package of its own; tests/benchmarks/test_peers.py",
     "benchmarks/precision.py": "minutes",
     "benchmarks/network_speed.py": "minutes; tests/benchmarks/test_network_speed.py runs it in miniature",
     "benchmarks/distillation_gain.py": "hours; tests/benchmarks/test_distillation_gain.py runs it in miniature",
