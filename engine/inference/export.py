@@ -6,7 +6,7 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from sys import float_info
 from typing import Any
@@ -25,6 +25,7 @@ from errors import InputError
 from files import check_output, write_aside
 from models import SeparablePANHead
 from models.fuse import fuse_batch_norm
+from models.layers import upsample_to
 from models.weights import read_checkpoint
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino")
@@ -42,17 +43,47 @@ class _EvenConv(nn.Conv2d):
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
+class HeadOfPyramid(nn.Module):
+    """A SeparablePANHead, with batch norms folded, that reads the pyramid itself: equal logits, up to rounding.
+
+    Its first convolution has one pixel, so it can come before the upsampling: at each level's own size.
+
+    Args:
+        head: the head of the concatenated levels.
+        channels: channels of each level.
+    """
+
+    def __init__(self, head: SeparablePANHead, channels: Sequence[int]) -> None:
+        super().__init__()
+        (first, *rest), *others = head
+        self.levels = nn.ModuleList(nn.Conv2d(c, first.out_channels, 1, bias=i == 0) for i, c in enumerate(channels))
+        self.rest = nn.Sequential(*rest, *others)
+        with torch.no_grad():
+            self.levels[0].bias.copy_(first.bias)
+            for level, weight in zip(self.levels, first.weight.split(list(channels), dim=1)):
+                level.weight.copy_(weight)
+
+    def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
+        hidden, *smaller = (level(feature) for level, feature in zip(self.levels, pyramid))
+        for level in smaller:
+            hidden = hidden + upsample_to(level, hidden)
+        return self.rest(hidden)
+
+
 class _Maps(nn.Module):
     def __init__(self, detector: nn.Module) -> None:
         super().__init__()
         self.detector = copy.deepcopy(detector)
+        head, self.head = self.detector.head, None
+        if self.detector.adapter is None and isinstance(head, SeparablePANHead):
+            self.head = HeadOfPyramid(head, self.detector.neck.channels)
         for module in self.detector.modules():
             if type(module).__name__ == "Conv2dSame":  # its formula for any side makes the exporter take minutes
                 module.__class__ = _EvenConv
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.detector.adapter is None and isinstance(self.detector.head, SeparablePANHead):
-            return self.detector.head.of_pyramid(self.detector.pyramid(images))
+        if self.head is not None:
+            return self.head(self.detector.pyramid(images))
         return self.detector(images).logits
 
 

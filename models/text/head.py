@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from errors import InputError
-from models.layers import conv_bn_relu, init_kaiming, upsample_to
+from models.layers import conv_bn_relu, init_kaiming
 from models.registry import MODELS
 
 PAN_MAPS = ("text", "kernel", *["embedding"] * 4)
@@ -67,22 +66,6 @@ class SeparablePANHead(nn.Sequential):
             nn.Conv2d(hidden, len(PAN_MAPS), 1),
         )
         self.apply(init_kaiming)
-
-    def of_pyramid(self, pyramid: Sequence[Tensor]) -> Tensor:
-        """The logits of the text feature of a pyramid, equal up to rounding, without that feature.
-
-        The first convolution has one pixel, so it can come before the upsampling: a quarter of the work and less. It
-        must hold its own bias, as after `fuse_batch_norm`, or have none.
-        """
-        (first, *rest), *others = self
-        weights = first.weight.split([level.shape[1] for level in pyramid], dim=1)
-        levels = [F.conv2d(level, weight) for level, weight in zip(pyramid[1:], weights[1:])]
-        hidden = F.conv2d(pyramid[0], weights[0], first.bias)
-        for level in levels:
-            hidden = hidden + upsample_to(level, hidden)
-        for module in (*rest, *others):
-            hidden = module(hidden)
-        return hidden
 
 
 @MODELS.register_module()

@@ -6,17 +6,22 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import shapely
 import torch
 from conftest import run_script
 from text_networks import small_model
 
+from engine.inference import Predictor
 from engine.inference import export as export_module
 from engine.inference.runtimes import RUNTIMES
 from engine.training.checkpoint import save_checkpoint
 from errors import InputError
-from models import build_detector
+from models import SeparablePANHead, build_detector
+from models.fuse import fuse_batch_norm
+from models.layers import upsample_to
 
 installed = all(find_spec(package) for package in export_module.PACKAGES)
 needs_packages = pytest.mark.skipif(not installed, reason="requirement-export.txt is not installed")
@@ -50,6 +55,20 @@ def checkpoint_of(model: dict, path: Path) -> torch.nn.Module:
     return detector.eval()
 
 
+def test_the_head_of_a_pyramid_is_that_of_its_text_feature():
+    torch.manual_seed(0)
+    head = SeparablePANHead(64, 8).eval()
+    for module in head.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    pyramid = [torch.randn(2, 16, 32 // 2**i, 48 // 2**i, dtype=torch.float64) for i in range(4)]
+    fused = torch.cat([upsample_to(level, pyramid[0]) for level in pyramid], dim=1)
+    folded = fuse_batch_norm(head)
+    own = export_module.HeadOfPyramid(folded, [16] * 4).double()
+    torch.testing.assert_close(own(pyramid), folded.double()(fused))
+
+
 @pytest.mark.slow
 @needs_packages
 @pytest.mark.parametrize("model", [small_model(), LIGHT, PSENET], ids=["kkd", "light", "psenet"])
@@ -71,6 +90,55 @@ def test_an_exported_network_computes_the_maps_of_the_checkpoint(model, tmp_path
         assert (about["short_size"], about["min_score"], about["min_area"], about["bbox_type"]) == (736, 0.5, 9, "rect")
         assert (about["config"]["model"], about["epoch"]) == (json.loads(json.dumps(model)), 3)
         assert about["mean"] == [0.485, 0.456, 0.406] and about["std"] == [0.229, 0.224, 0.225]
+
+
+@pytest.mark.slow
+@needs_packages
+def test_every_runtime_finds_the_same_polygons(tmp_path):
+    checkpoint_of(LIGHT, tmp_path / "a.pth.tar")
+    export_module.export(tmp_path / "a.pth.tar", tmp_path / "a.onnx")
+    rng = np.random.default_rng(0)
+    images = [cv2.blur(rng.integers(0, 256, (180 + 20 * i, 320, 3), np.uint8), (9, 9)) for i in range(10)]
+    options = dict(short_side=192, min_score=0.0, min_area=64, bbox_type="rect")
+    torch_found = Predictor.load(tmp_path / "a.pth.tar", device="cpu", **options)(images)
+    assert sum(map(len, torch_found)) > 20
+    for runtime in RUNTIMES:
+        for own, other in zip(
+            Predictor.load(tmp_path / "a.onnx", runtime, **options)(images), torch_found, strict=True
+        ):
+            assert len(own) == len(other)
+            for one, two in zip(own, other):
+                one, two = (shapely.Polygon(detection.polygon) for detection in (one, two))
+                assert one.intersection(two).area >= 0.99 * one.union(two).area
+
+
+@pytest.mark.slow
+@needs_packages
+def test_8_bits_change_the_maps_but_little(tmp_path):
+    checkpoint_of(LIGHT, tmp_path / "a.pth.tar")
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(8):
+        image = cv2.blur(rng.integers(0, 256, (96, 160, 3), np.uint8), (5, 5))
+        cv2.imwrite(str(tmp_path / "photos" / f"{number}.png"), image)
+    output = run_script("export.py", tmp_path / "a.pth.tar", tmp_path / "a.onnx", "--precision", "int8", code=2)
+    assert "--precision int8 and --calibrate DIR go together" in output
+    run_script(
+        "export.py",
+        tmp_path / "a.pth.tar",
+        tmp_path / "a.onnx",
+        "--precision",
+        "int8",
+        "--calibrate",
+        tmp_path / "photos",
+    )
+    exact = Predictor.load(tmp_path / "a.pth.tar", device="cpu", short_side=96)
+    for runtime in RUNTIMES:
+        small = Predictor.load(tmp_path / "a.onnx", runtime, short_side=96)
+        assert small.network.metadata["precision"] == "int8"
+        [one], [two] = (list(p.stream([("image", tmp_path / "photos" / "0.png")])) for p in (exact, small))
+        correlation = np.corrcoef(one.maps.ravel(), two.maps.ravel())[0, 1]
+        assert 0.9 < correlation < 0.999999
 
 
 @pytest.mark.slow  # an export takes half a minute

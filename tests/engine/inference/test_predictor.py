@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -88,6 +89,22 @@ def test_objects_as_in_the_test_set_with_the_names_of_classes(objects):
         np.testing.assert_array_equal(own["boxes"], other["boxes"])
         np.testing.assert_array_equal(own["labels"], other["labels"])
     assert len(predictor.classes) == 6 and own["labels"].max() <= 6
+
+
+def test_predict_py_with_an_object_detector(objects, tmp_path):
+    checkpoint, cfg = objects
+    expected, paths = of_test_set(checkpoint, cfg)
+    command = ["predict.py", checkpoint, *paths, "--device", "cpu"]
+    output = run_script(*command, "--json", tmp_path / "a.json", "--vis", tmp_path / "vis")
+    assert f"{len(paths)} images, {sum(len(found['boxes']) for found in expected)} detections" in output
+    for image, other in zip(json.loads((tmp_path / "a.json").read_text())["images"], expected, strict=True):
+        assert [d["label"] for d in image["detections"]] == other["labels"].tolist()
+        np.testing.assert_allclose([d["box"] for d in image["detections"]], other["boxes"], atol=0.01)
+        assert all(d["class"] == Predictor.load(checkpoint).classes[d["label"] - 1] for d in image["detections"][:1])
+    assert sorted(path.stem for path in (tmp_path / "vis").iterdir()) == sorted(path.stem for path in paths)
+    for option in (["--crops", tmp_path / "c"], ["--maps", tmp_path / "m"], ["--txt", tmp_path / "t"], ["--tile", 64]):
+        refused = run_script(*command, *option, code=2)
+        assert "is of an object detector" in refused and option[0] in refused and "Traceback" not in refused
 
 
 def test_photographs_of_any_size(text, tmp_path):
