@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 
 setup: $(VENV)/runtime.stamp $(VENV)/compiled.stamp  ## what training and testing need
 
-demo: setup  ## synthetic data, a teacher, a student distilled from it, a report
+demo: setup $(VENV)/weights.stamp $(VENV)/export.stamp  ## a teacher, a student distilled from it, a report: 8 minutes
 	$(RUN) tools/demo.py
 
 demo-multineck: setup  ## synthetic objects, two teachers, class centres, a student with and without distillation
@@ -58,8 +58,8 @@ $(VENV)/runtime.stamp: $(VENV)/created.stamp requirement.txt
 	$(RUN) -m pip install --disable-pip-version-check -q -r requirement.txt
 	touch $@
 
-$(VENV)/dev.stamp: $(VENV)/runtime.stamp requirement-dev.txt
-	$(RUN) -m pip install --disable-pip-version-check -q -r requirement-dev.txt
+$(VENV)/%.stamp: requirement-%.txt $(VENV)/runtime.stamp
+	$(RUN) -m pip install --disable-pip-version-check -q -r $<
 	touch $@
 
 $(VENV)/compiled.stamp: $(VENV)/runtime.stamp compile.sh setup.py $(wildcard post_processing/*.pyx post_processing/*.hpp)

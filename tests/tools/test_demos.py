@@ -4,6 +4,8 @@ import base64
 import html
 import json
 import re
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -11,7 +13,12 @@ import numpy as np
 import pytest
 from conftest import run_script
 
+from engine.inference.export import PACKAGES
+from engine.report.comparison import Difference
+from models import build_detector
+from models.weights import read_checkpoint
 from tools.demo import multineck_report as demo_multineck_report
+from tools.demo.text_report import conclusion
 
 
 @pytest.fixture
@@ -25,33 +32,106 @@ def steps_in_this_process(monkeypatch):
     monkeypatch.setattr("tools.demo.once.subprocess", SimpleNamespace(run=run))
 
 
-def pictures_of(page: str) -> list[tuple[str, np.ndarray]]:
-    """Captions and pixels of all pictures of a report."""
-    found = re.findall(r'<img src="data:image/\w+;base64,([^"]+)" alt="([^"]*)">', page)
-    assert len(found) == page.count("<img")
-    return [
-        (html.unescape(caption), cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR))
-        for data, caption in found
-    ]
+def pictures_of(page: str) -> dict[str, list[np.ndarray | None]]:
+    """Pixels of the pictures of a report by what they show; None for those made of lines, the plots."""
+    found: dict[str, list[np.ndarray | None]] = {}
+    pictures = re.findall(r'<img src="data:image/([\w+]+);base64,([^"]+)" alt="([^"]*)">', page)
+    assert len(pictures) == page.count("<img")
+    for kind, data, name in pictures:
+        raw = base64.b64decode(data)
+        if kind == "svg+xml":
+            assert b"</svg>" in raw
+        pixels = None if kind == "svg+xml" else cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
+        assert kind == "svg+xml" or pixels is not None
+        found.setdefault(html.unescape(name), []).append(pixels)
+    return found
 
 
-def test_the_text_demo_ends_with_its_report(steps_in_this_process, tmp_path):
-    out = tmp_path / "a demo"
-    printed = run_script("tools/demo.py", "--small", "--out", out)
-    assert printed.strip().splitlines()[-1] == f"{out / 'report.html'}   {out / 'summary.json'}"
+def captions_of(page: str) -> list[str]:
+    return [html.unescape(text) for text in re.findall(r"<figcaption>([^<]*)</figcaption>", page)]
+
+
+@pytest.fixture
+def nothing_to_export_with(monkeypatch):
+    monkeypatch.setattr("engine.inference.export.PACKAGES", ("a package that is not installed",))
+
+
+def check_text_demo(out: Path, runtimes: list[str]) -> None:
+    """What the demo in miniature has left in its folder; `runtimes` are those of the distilled student."""
     summary = json.loads((out / "summary.json").read_text())
     page = (out / "report.html").read_text()
-    for name in ("teacher", "student"):
+    names = ("teacher", "student_alone", "student")
+    for name in names:
         results = json.loads((out / f"{name}_test" / "results.json").read_text())
         assert results["epoch"] == 1 and len(results["per_image"]) == 2
         assert summary[name]["hmean"] == results["hmean"]
         assert f"<td>{results['hmean']:.4f}</td>" in page
-    assert list(summary["seconds"]) == ["data", "teacher", "student", "teacher_test", "student_test", "total"]
+        assert summary[name]["parameters"] == own_parameters(out / name)
+        assert all(value > 0 for value in summary[name]["milliseconds"].values())
+    assert list(summary["student"]["milliseconds"]) == runtimes
+    assert list(summary["teacher"]["milliseconds"]) == ["torch"]
+    assert summary["conclusion"] in html.unescape(page)
     pictures = pictures_of(page)
-    assert len(pictures) == 1 + 2 * 2 * 3  # curves; of two images and two networks the detections and two maps
-    assert [caption for caption, _ in pictures].count("student: kernel map") == 2
-    assert all(pixels is not None and pixels.size > 100 for _, pixels in pictures)
-    assert run_script("tools/demo.py", "--small", "--out", out).count("done before") == 5
+    for title in ("teacher", "student, distilled", "student, alone"):
+        [photo] = pictures[f"0009: {title}"]
+        assert all(
+            pixels.shape == photo.shape for what in ("text", "kernel") for pixels in pictures[f"{what} map: {title}"]
+        )
+    assert photo.shape == (384, 384, 3)
+    assert sum(map(len, pictures.values())) == 1 + 2 * 3 * 3 + 1  # curves; of two images the networks' three; predicted
+    found = json.loads((out / "predictions.json").read_text())
+    assert found["runtime"] == runtimes[min(1, len(runtimes) - 1)]
+    assert len(pictures["unlabelled.jpg"]) == 1 and (out / "predicted" / "unlabelled.jpg").is_file()
+
+
+def own_parameters(folder: Path) -> int:
+    """Number of weights of the network in a folder of a training."""
+    config = read_checkpoint(folder / "checkpoint_last.pth.tar")["config"]
+    return sum(weights.numel() for weights in build_detector(config["model"]).parameters())
+
+
+def test_the_text_demo_ends_with_its_report(steps_in_this_process, nothing_to_export_with, tmp_path):
+    out = tmp_path / "a demo"
+    printed = run_script("tools/demo.py", "--small", "--out", out)
+    assert printed.strip().splitlines()[-1] == f"{out / 'report.html'}   {out / 'summary.json'}"
+    check_text_demo(out, ["torch"])
+    steps = [
+        "data",
+        "teacher",
+        "student_alone",
+        "student",
+        "teacher_test",
+        "student_alone_test",
+        "student_test",
+        "predict",
+    ]
+    assert list(json.loads((out / "summary.json").read_text())["seconds"]) == [*steps, "total"]
+    assert run_script("tools/demo.py", "--small", "--out", out).count("done before") == len(steps)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not all(map(find_spec, PACKAGES)), reason="requirement-export.txt is not installed")
+def test_the_text_demo_exports_its_student(steps_in_this_process, tmp_path):
+    run_script("tools/demo.py", "--small", "--out", tmp_path)
+    check_text_demo(tmp_path, ["torch", "onnx", "openvino"])
+
+
+@pytest.mark.parametrize(
+    "hmeans, gain, says",
+    [
+        ((0.8, 0.7, 0.6), (0.01, 0.2), ["is better than both", "made the student better", "excludes zero", "50% of"]),
+        ((0.8, 0.7, 0.6), (-0.1, 0.3), ["is better than both", "made the student better", "includes zero", "50% of"]),
+        ((0.8, 0.5, 0.6), (-0.2, 0.1), ["is better than both", "made the student worse: 0.500 distilled", "-0.100"]),
+        ((0.65, 0.7, 0.6), (0.0, 0.2), ["is not better than both", "made the student better", "+0.100"]),
+        ((0.6, 0.6, 0.6), (0.0, 0.0), ["is not better than both", "neither better nor worse: 0.600 distilled"]),
+    ],
+)
+def test_the_text_report_says_what_the_scores_say(hmeans, gain, says):
+    teacher, student, alone = hmeans
+    found = Difference(student - alone, *gain, effects={})
+    sentence = conclusion({"teacher": teacher, "student": student, "student_alone": alone}, found)
+    assert all(part in sentence for part in says), sentence
+    assert ("of the gap" in sentence) == (student > alone and teacher > student)
 
 
 def test_the_multineck_demo_ends_with_its_report(steps_in_this_process, tmp_path):
@@ -66,13 +146,12 @@ def test_the_multineck_demo_ends_with_its_report(steps_in_this_process, tmp_path
         assert f"<td>{results['ap']:.4f}</td>" in page
     assert len(summary["seconds"]) == 11 + 1
     assert demo_multineck_report.comparison(summary) in page
-    captions = [caption for caption, _ in pictures_of(page)]
+    captions, pictures = captions_of(page), pictures_of(page)
     # Curves; centres of two teachers; an image, and of two teachers and levels three masks; of two images all runs.
-    assert len(captions) == 1 + 2 + (1 + 2 * 2 * 3) + 2 * 4
+    assert sum(map(len, pictures.values())) == 1 + 2 + (1 + 2 * 2 * 3) + 2 * 4
     assert {
         f"teacher {t}, {p}: {k}" for t in (1, 2) for p in ("P2", "P3") for k in ("centres", "proposals", "product")
     } <= {*captions}
-    assert all(pixels is not None and pixels.size > 100 for _, pixels in pictures_of(page))
 
 
 @pytest.mark.parametrize(

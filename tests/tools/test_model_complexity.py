@@ -98,7 +98,7 @@ def test_recompute_changes_no_number(tmp_path):
     def costs(value):
         path = tmp_path / "costs.json"
         options = ["--cfg-options", f"model.recompute={value}", "--size", "64x64", "--json", path]
-        run_script(TOOL, "config/demo/r18.py", *options)
+        run_script(TOOL, "config/demo/student.py", *options)
         return json.loads(path.read_text())["costs"]
 
     assert costs(True) == costs(False)

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from dataset import collate_objects, read_image
 from distillation.multineck.centers import load_centers
 from engine.experiment import Experiment
+from engine.report.page import Html, element, picture, plot, table, write_page
 from engine.training.run import build_learner
 from engine.training.stages import centers_path, features_path
 from engine.visualise import denormalise, draw_objects
-from tools.demo.report import picture, plot, row, table, write_page
-from tools.demo.text_report import read_log
+from tools.demo.text_report import figure, read_log, row
 
 EXAMPLES = 6
 PICTURES = "pictures"
@@ -30,25 +30,27 @@ def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Ex
     scores = [[name.replace("_", " "), *(f"{value:.4f}" for value in summary[name].values())] for name in configs]
     seconds = [[step.replace("_", " "), f"{value:.0f}"] for step, value in summary["seconds"].items()]
     parts = [
-        "<p>Two teachers and a student with a multi-neck, each branch of which learns from one teacher; and the same "
-        "student on its own. Trained and tested on synthetic shapes, scored as COCO does on images that none has "
-        "seen. One seed: this shows that the path works, not what distillation gains.</p>",
+        element("p", "Two teachers and a student with a multi-neck, each branch of which learns from one teacher; and "
+                "the same student on its own. Trained and tested on synthetic shapes, scored as COCO does on images "
+                "that none has seen. One seed: this shows that the path works, not what distillation gains."),
         table(["", *next(iter(summary.values()))], scores),
-        f"<p><b>{comparison(summary)}</b></p>",
-        "<h2>Training</h2>",
+        element("p", element("b", comparison(summary))),
+        element("h2", "Training"),
         plot(_curves({name: out / name for name in configs})),
-        "<h2>Class centres</h2><p>Where in its box each teacher sees an object of a class: mean over all training "
-        "boxes of the 7x7 descriptors.</p>",
+        element("h2", "Class centres"),
+        element("p", "Where in its box each teacher sees an object of a class: mean over all training boxes of the 7x7 "
+                "descriptors."),
         *(_centres(out, number) for number in (1, 2)),
-        "<h2>Masks of the object term</h2><p>For each teacher and level: what its centres weigh, what its proposals "
-        "weigh, and their product, divided by its mean, by which the squared difference of features is "
-        "multiplied.</p>",
+        element("h2", "Masks of the object term"),
+        element("p", "For each teacher and level: what its centres weigh, what its proposals weigh, and their product, "
+                "divided by its mean, by which the squared difference of features is multiplied."),
         *_masks(configs["student"]),
-        "<h2>Unseen images</h2><p>Green: ground truth. Red: detections with class and score.</p>",
+        element("h2", "Unseen images"),
+        element("p", "Green: ground truth. Red: detections with class and score."),
         *_examples(out, configs),
-        "<h2>Time</h2>",
+        element("h2", "Time"),
         table(["step", "seconds"], seconds),
-    ]
+    ]  # fmt: skip
     write_page(out / "report.html", "Multi-neck distillation demo", parts)
 
 
@@ -76,19 +78,19 @@ def _curves(runs: Mapping[str, Path]) -> Figure:
     return figure
 
 
-def _centres(out: Path, number: int) -> str:
+def _centres(out: Path, number: int) -> Html:
     centers = load_centers(centers_path(features_path(out / FEATURES, number)))
-    figure = Figure(figsize=(11, 2), layout="constrained")
+    drawing = Figure(figsize=(11, 2), layout="constrained")
     span = dict(vmin=centers.descriptors.min(), vmax=centers.descriptors.max())
-    for axis, label, centre in zip(figure.subplots(1, len(centers.labels)), centers.labels, centers.descriptors):
+    for axis, label, centre in zip(drawing.subplots(1, len(centers.labels)), centers.labels, centers.descriptors):
         axis.imshow(centre.reshape(7, 7), **span)
         axis.set_title(centers.provenance.classes[label - 1], fontsize=9)
         axis.set_axis_off()
-    return plot(figure, f"teacher {number}")
+    return figure(plot(drawing), f"teacher {number}")
 
 
 @torch.no_grad()
-def _masks(cfg: Experiment) -> list[str]:
+def _masks(cfg: Experiment) -> list[Html]:
     """The masks of both teachers over one training image, as the learner of the distillation makes them."""
     dataset = cfg.task.train_set(cfg.data.train, seed=0)
     learner = build_learner(cfg, dataset)
@@ -97,7 +99,7 @@ def _masks(cfg: Experiment) -> list[str]:
     )
     image = denormalise(batch.images[0].numpy())
     boxes = batch.targets[0]["boxes"].numpy()
-    rows = [row([picture(draw_objects(image, boxes, {}), "training image")] + [""] * 3)]
+    rows = [row([_picture(draw_objects(image, boxes, {}), "training image")])]
     for index, teacher in enumerate(learner.teachers):
         taught = teacher(batch.images, batch.sizes)
         levels = taught.branches[0]
@@ -110,19 +112,23 @@ def _masks(cfg: Experiment) -> list[str]:
     return rows
 
 
-def _heat(mask: np.ndarray, caption: str) -> str:
-    figure = Figure(figsize=(3.6, 3), layout="constrained")
-    axis = figure.subplots()
-    figure.colorbar(axis.imshow(mask), ax=axis)
+def _heat(mask: np.ndarray, caption: str) -> Html:
+    drawing = Figure(figsize=(3.6, 3), layout="constrained")
+    axis = drawing.subplots()
+    drawing.colorbar(axis.imshow(mask), ax=axis)
     axis.set_axis_off()
-    return plot(figure, caption)
+    return figure(plot(drawing), caption)
 
 
-def _examples(out: Path, names: Iterable[str]) -> list[str]:
+def _examples(out: Path, names: Iterable[str]) -> list[Html]:
     """The pictures that test.py has drawn, all models side by side."""
     folders = {name: out / f"{name}_test" / PICTURES for name in names}
     files = sorted(path.name for path in next(iter(folders.values())).iterdir())[:EXAMPLES]
     return [
-        row([picture(read_image(folder / file), name.replace("_", " ")) for name, folder in folders.items()])
+        row([_picture(read_image(folder / file), name.replace("_", " ")) for name, folder in folders.items()])
         for file in files
     ]
+
+
+def _picture(image: np.ndarray, caption: str) -> Html:
+    return figure(picture(image, caption, max(image.shape[:2])), caption)

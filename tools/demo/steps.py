@@ -27,12 +27,18 @@ class Steps:
         total: number of the commands.
         configs: what each run is called, and its config file.
         options: config entries of each run that differ from its file.
+
+    Attributes:
+        seconds: of each command so far.
+        idle: True as long as every command was done before.
+        configs: the configs of the runs.
     """
 
     def __init__(self, out: Path, total: int, configs: Mapping[str, str], options: Mapping[str, Sequence[str]]) -> None:
         self.out = out
         self.total = total
         self.seconds: dict[str, float] = {}
+        self.idle = True
         self._files = configs
         self._options = {name: ["--cfg-options", *own] if own else [] for name, own in options.items()}
         self.configs: dict[str, Experiment] = {name: load_experiment(configs[name], options[name]) for name in configs}
@@ -50,6 +56,7 @@ class Steps:
         else:
             print(f"    python {' '.join(step.arguments)}", flush=True)
             seconds = step()
+            self.idle = False
         self.seconds[name] = seconds
 
     def train(self, name: str, what: str, script: str, *arguments: object) -> None:

@@ -137,7 +137,7 @@ def test_mistakes_in_the_distiller_section_are_named(configs, done, tmp_path):
     assert "teachers.0.centers=3: expected a path" in refusal(path, "distiller.teachers.0.centers=3")
     assert "teachers.0.cfg_options='a=b': expected a list" in refusal(path, "distiller.teachers.0.cfg_options=a=b")
     assert "the config has no 'modle'" in refusal(path, "distiller.teachers.0.cfg_options=['modle.a=1']")
-    assert "detects something else" in refusal(path, "distiller.teachers.0.config=config/demo/r50.py")
+    assert "detects something else" in refusal(path, "distiller.teachers.0.config=config/demo/teacher.py")
     text = path.read_text()
     (tmp_path / "none.py").write_text(text + "del distiller['teachers'][1]['centers']\n")
     assert refusal(tmp_path / "none.py").startswith("distiller.teachers.1.centers is missing")

@@ -1,0 +1,3 @@
+# The teacher of the demo: EfficientNet-Lite0 with the ImageNet weights of requirement-weights.txt.
+_base_ = ["../_base_/model/light_m.py", "../_base_/data/demo.py", "../_base_/schedule/demo.py"]
+train_cfg = dict(lr=2e-3)
