@@ -125,7 +125,7 @@ def test_the_limit_to_crossings_is_that_of_an_image(caplog):
 
 class _Anything(Scorer):
     variants = ("official",)
-    count = None
+    match = None
 
 
 @pytest.mark.parametrize(("truths", "results"), [(2_000, 6_000), (1_000, 1_000)])
