@@ -104,9 +104,14 @@ def test_recompute_changes_no_number(tmp_path):
     assert costs(True) == costs(False)
 
 
+def _kinds(model: dict) -> str:
+    """The types of the parts: sizes make no difference to how they are measured."""
+    return repr({name: part["type"] for name, part in model.items() if isinstance(part, dict)})
+
+
 def test_every_shipped_architecture_is_measured():
     models = {
-        repr(cfg.model): cfg.model for cfg in map(load_experiment, CONFIGS) if cfg.model["type"] == "TextDetector"
+        _kinds(cfg.model): cfg.model for cfg in map(load_experiment, CONFIGS) if cfg.model["type"] == "TextDetector"
     }
     assert models
     for model in models.values():

@@ -76,6 +76,18 @@ def test_what_was_detected_is_kept_when_the_scoring_fails(configs, ctw_root, che
     assert len(list(folder.glob("*.txt"))) == 3
 
 
+@pytest.fixture(scope="module")
+def masks():
+    """A detector of objects that finds some, with masks, in an image."""
+    torch.manual_seed(0)
+    detector = new_detector({**BOXES, "heads": {"type": "MaskHeads", "representation": 16, "score_thresh": 0.0}}).eval()
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        [found] = detector(image, [(64, 64)]).detections
+    assert len(found["masks"])
+    return detector, image
+
+
 @pytest.mark.parametrize(
     ("part", "what"),
     [
@@ -88,15 +100,16 @@ def test_what_was_detected_is_kept_when_the_scoring_fails(configs, ctw_root, che
         ("roi_heads.mask_predictor.mask_fcn_logits.weight", "masks"),
     ],
 )
-def test_parts_of_an_object_detector_that_compute_no_finite_numbers(part, what):
+def test_parts_of_an_object_detector_that_compute_no_finite_numbers(masks, part, what):
     """Weights that are finite, but so large that their products are not: all would look like nothing found."""
-    torch.manual_seed(0)
-    detector = new_detector({**BOXES, "heads": {"type": "MaskHeads", "representation": 16, "score_thresh": 0.0}}).eval()
-    image = torch.randn(1, 3, 64, 64)
-    [found] = detector(image, [(64, 64)]).detections
-    assert len(found["masks"])
-    with torch.no_grad():
-        weight = detector.get_parameter(part)
-        weight.copy_(weight.sign() * 3e38)
-    with pytest.raises(InputError, match=rf"the {what} .* not finite; try --precision 32"):
-        detector(image, [(64, 64)])
+    detector, image = masks
+    weight = detector.get_parameter(part)
+    before = weight.detach().clone()
+    try:
+        with torch.no_grad():
+            weight.copy_(weight.sign() * 3e38)
+            with pytest.raises(InputError, match=rf"the {what} .* not finite; try --precision 32"):
+                detector(image, [(64, 64)])
+    finally:
+        with torch.no_grad():
+            weight.copy_(before)
