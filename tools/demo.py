@@ -106,10 +106,11 @@ def write_summary(
         name: {runtime: Predictor.load(file, runtime, **place) for runtime, file in own.items()}
         for name, own in files.items()
     }
-    milliseconds = measure(predictors, out / "unlabelled.jpg")
+    networks = {name: predictors[name] for name in ("teacher", "student")}  # both students are one network
+    milliseconds = measure(networks, out / "unlabelled.jpg")
     summary: dict[str, Any] = {
         name: {key: results[name][key] for key in SCORES}
-        | {"parameters": parameters(files[name]["torch"]), "milliseconds": milliseconds[name]}
+        | {"parameters": parameters(files[name]["torch"]), "milliseconds": milliseconds.get(name, {})}
         for name in CONFIGS
     }
     summary["threads"] = place["threads"]

@@ -69,7 +69,7 @@ def check_text_demo(out: Path, runtimes: list[str]) -> None:
         assert summary[name]["parameters"] == own_parameters(out / name)
         assert all(value > 0 for value in summary[name]["milliseconds"].values())
     assert list(summary["student"]["milliseconds"]) == runtimes
-    assert list(summary["teacher"]["milliseconds"]) == ["torch"]
+    assert list(summary["teacher"]["milliseconds"]) == ["torch"] and not summary["student_alone"]["milliseconds"]
     assert summary["conclusion"] in html.unescape(page)
     pictures = pictures_of(page)
     for title in ("teacher", "student, distilled", "student, alone"):

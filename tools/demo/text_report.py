@@ -117,8 +117,8 @@ def _networks(summary: Mapping[str, Any]) -> Iterator[Html]:
     yield table(["", *SCORES, "parameters", *(f"ms, {runtime}" for runtime in runtimes)], rows)
     yield element(
         "p", "Milliseconds of the network alone on this machine, for the picture at the end of the page: the median of "
-        f"runs in turn in one process, float32, number of threads {summary['threads']}. onnx (onnxruntime) and "
-        "openvino have the student as export.py wrote it.",
+        f"runs in turn in one process, float32, number of threads {summary['threads']}. Both students are one network, "
+        "timed once; onnx (onnxruntime) and openvino have it as export.py wrote it.",
     )  # fmt: skip
 
 
