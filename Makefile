@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 
 setup: $(VENV)/runtime.stamp $(VENV)/compiled.stamp  ## what training and testing need
 
-demo: setup $(VENV)/weights.stamp $(VENV)/export.stamp  ## a teacher, a student distilled from it, a report: 8 minutes
+demo: setup $(VENV)/weights.stamp $(VENV)/export.stamp  ## a teacher, a student distilled from it, a report
 	$(RUN) tools/demo.py
 
 demo-multineck: setup  ## synthetic objects, two teachers, class centres, a student with and without distillation
