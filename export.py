@@ -12,12 +12,18 @@ end_on_signals()  # before the imports, which take seconds
 from engine.experiment import load_experiment
 from engine.inference.export import PRECISIONS, export
 from engine.inference.quantise import hmean_of
+from engine.report.analysis import require_text
 
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_experiment(args.config, args.cfg_options) if args.config else None
-    if cfg is not None and (args.precision != "int8" or cfg.task.settings.__name__ != "TestSettings"):
-        raise InputError("--config: names the config of a text detector, for --precision int8")
+    if cfg is None and (args.cfg_options or args.max_steps != -1):
+        raise InputError("--cfg-options, --max-steps: are for the measurement on --config, which is not given")
+    if cfg is not None:
+        if args.precision != "int8" or not (args.max_steps == -1 or args.max_steps > 0):
+            raise InputError("--config: goes with --precision int8 and, if wanted, --max-steps of 1 or more")
+        require_text(cfg.task, "--config")
+        cfg.task.test_set(cfg.data.test, cfg.test_cfg)  # fails here, not after minutes
     for runtime, difference in export(args.checkpoint, args.out, args.precision, args.calibrate).items():
         print(f"{runtime}: largest difference from PyTorch {difference:.2g}")
     say(f"written: {args.out}")

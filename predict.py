@@ -56,6 +56,11 @@ def outputs_of(args: argparse.Namespace, predictor: Predictor, runtime: str) -> 
     for option in () if is_text else ("txt", "crops", "maps"):
         if getattr(args, option) is not None:
             raise InputError(f"--{option}: {args.model} is of an object detector; it goes with --json and --vis")
+    if args.txt is None and (args.txt_format or args.scores):
+        raise InputError("--txt-format, --scores: are for the files of --txt, which is not given")
+    folders = [place.resolve() for place in (args.txt, args.vis, args.crops, args.maps) if place]
+    if len(set(folders)) < len(folders):
+        raise InputError("--txt, --vis, --crops, --maps: name folders of their own, as names of files could meet")
     if not any((args.json, args.txt, args.vis, args.crops, args.maps)):
         args.json, args.vis = DEFAULT / "predictions.json", DEFAULT
     outputs: list[Output] = []

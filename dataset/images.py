@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -34,6 +33,7 @@ _SCAN_MARKER, _SCANS = b"\xff\xda", 50  # a progressive JPEG has 10 or 20
 _HEADER = 1 << 18  # bytes searched for the size
 _ROWS = 256
 _ORIENTATION = 0x0112  # the EXIF tag
+_PNG_EXTRAS = (b"eXIf", b"Raw profile type", b"acTL")  # EXIF in either form, animation
 # Orientation -> what makes the stored picture upright: transposed, flipped top to bottom, left to right, in this order.
 _UPRIGHT = {2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1), 8: (1, 1, 0)}
 
@@ -88,10 +88,9 @@ def read_image(path: Path | str, upright: bool = False, most: int | None = None)
         raise UnreadableImage(f"{path}: the image data end early; copy the file again or remove it with its label")
     is_jpeg = data.startswith(_JPEG_START)
     try:
-        header = _Header(_size(data)) if is_jpeg else _header(data)
+        size = _size(data)
     except ImportError as error:
         raise UnreadableImage(f"{path}: is neither JPEG nor PNG, which needs the package pillow") from error
-    size = header.size
     if size is not None and size[0] * size[1] > most:
         raise UnreadableImage(
             f"{path}: has {size[1]}x{size[0]} pixels, more than {most:,}; remove it with its label, or set the "
@@ -110,9 +109,10 @@ def read_image(path: Path | str, upright: bool = False, most: int | None = None)
         else:
             image = _to_rgb(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
             if upright and image is not None:
-                image = _turned(image, header.orientation)
-            if upright and header.frames > 1:
-                logger.warning("%s: has %d frames or pages; the first is taken", path, header.frames)
+                orientation, frames = _orientation_and_frames(data)
+                image = _turned(image, orientation)
+                if frames > 1:
+                    logger.warning("%s: has %d frames or pages; the first is taken", path, frames)
     except cv2.error:
         image = None
     if image is None:
@@ -160,43 +160,42 @@ def _to_8_bits(image: np.ndarray) -> np.ndarray:
 
 
 def _size(data: bytes) -> tuple[int, int] | None:
-    """(H, W) in a header, or None. PNG and JPEG are parsed here, since Pillow is too strict with them."""
+    """(H, W) in a header, or None. PNG and JPEG are parsed here, since Pillow is too strict with them.
+
+    Raises:
+        ImportError: another format, and Pillow is not installed.
+    """
     if data.startswith(_PNG_START):
         return (*struct.unpack_from(">II", data, 16)[::-1],) if len(data) >= 24 else None
     if data.startswith(_JPEG_START):
         return _jpeg_size(data)
-    return _header(data).size
+    from PIL import Image
 
-
-class _Header(NamedTuple):
-    size: tuple[int, int] | None  # (H, W) as stored
-    orientation: int = 1
-    frames: int = 1
-
-
-def _header(data: bytes) -> _Header:
-    """What Pillow finds in a header; the size of a PNG, with which it is too strict, is parsed here.
-
-    Raises:
-        ImportError: Pillow is not installed, without which JPEG and PNG are read, PNG as if it had no EXIF.
-    """
-    own = _size(data) if data.startswith(_PNG_START) else None
-    try:
-        from PIL import Image
-    except ImportError:
-        if data.startswith(_PNG_START):
-            return _Header(own)
-        raise
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as picture:
-                orientation = picture.getexif().get(_ORIENTATION, 1)
-                return _Header(own or picture.size[::-1], orientation, getattr(picture, "n_frames", 1))
+                return picture.size[::-1]
     except Image.DecompressionBombError:
-        return _Header(own or (1 << 14, 1 << 14))  # a lower bound: more than twice Pillow's warning limit
+        return (1 << 14, 1 << 14)  # a lower bound: more than twice Pillow's warning limit
     except Exception:  # damaged files make the reader raise nearly any exception
-        return _Header(own)
+        return None
+
+
+def _orientation_and_frames(data: bytes) -> tuple[int, int]:
+    """EXIF orientation of an image that is no JPEG, and the number of its frames or pages; 1 where that is not known.
+
+    Of a PNG, Pillow would decode all pixels to learn that there is no such chunk.
+    """
+    if data.startswith(_PNG_START) and not any(chunk in data for chunk in _PNG_EXTRAS):
+        return 1, 1
+    try:
+        from PIL import Image
+
+        with Image.open(io.BytesIO(data)) as picture:
+            return picture.getexif().get(_ORIENTATION, 1), getattr(picture, "n_frames", 1)
+    except Exception:  # see _size
+        return 1, 1
 
 
 def _turned(image: np.ndarray, orientation: int) -> np.ndarray:

@@ -102,3 +102,23 @@ def run_process(*arguments: object) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def bright_model(tmp_path_factory) -> Path:
+    """An exported network that takes for text what is bright."""
+    from exported_networks import bright_network
+
+    return bright_network(tmp_path_factory.mktemp("model") / "bright.onnx")
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """A folder with one.png and two.png, of one box and of two."""
+    from exported_networks import ONE, TWO, picture, save
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    save(folder / "one.png", picture(96, 160, ONE))
+    save(folder / "two.png", picture(96, 160, ONE, TWO))
+    return folder

@@ -5,11 +5,14 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from conftest import run_script
 
 from dataset.images import MEAN, STD
 
+ONE, TWO = (16, 8, 80, 24), (32, 48, 128, 80)  # boxes
 PACKAGES = ("onnx", "onnxruntime", "openvino")
 needs_packages = pytest.mark.skipif(not all(map(find_spec, PACKAGES)), reason="requirement-export.txt is not installed")
 
@@ -51,3 +54,23 @@ def picture(height: int = 96, width: int = 160, *boxes: tuple[int, int, int, int
     for x1, y1, x2, y2 in boxes:
         image[y1:y2, x1:x2] = 255
     return image
+
+
+def save(path: Path, image: np.ndarray) -> Path:
+    cv2.imwrite(str(path), image[..., ::-1])
+    return path
+
+
+def predict(*arguments: object, code: int = 0, runtime: str = "onnx") -> str:
+    """Runs predict.py; returns what it said."""
+    return run_script("predict.py", *arguments, "--runtime", runtime, code=code)
+
+
+def boxes(image: dict) -> list[list[int]]:
+    """Bounds of the detections of an entry of the JSON file, to whole maps' pixels."""
+    found = [np.array(detection["polygon"]) for detection in image["detections"]]
+    return sorted([*np.rint(polygon.min(0)).tolist(), *np.rint(polygon.max(0)).tolist()] for polygon in found)
+
+
+def close_to(found: list, expected: list) -> bool:
+    return len(found) == len(expected) and np.abs(np.array(found) - np.array(sorted(map(list, expected)))).max() <= 3

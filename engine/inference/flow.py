@@ -1,4 +1,4 @@
-"""Streams of images: progress, batches of one size, and work in threads. Needs no torch."""
+"""Streams of images: progress, batches of one size, and work with a bounded backlog. Needs no torch."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def same_size_batches(inputs: Iterable[Any], batch_size: int) -> Iterator[list[A
     yield from batches.values()
 
 
-def threaded_map(
+def bounded_map(
     function: Callable[[Item], Result], items: Iterable[Item], pool: Executor | None, backlog: int
 ) -> Iterator[Result]:
-    """`map` in the threads of a pool (None: in this one), in order, with at most `backlog` items in flight."""
+    """`map` in a pool (None: in this thread), in order, with at most `backlog` items, 1 or more, in flight."""
     if pool is None:
         yield from map(function, items)
         return

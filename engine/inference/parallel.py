@@ -7,9 +7,8 @@ import os
 import signal
 import sys
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.queues import Queue
 from threading import Thread
 from types import TracebackType
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 import cv2
 import torch
 
+from engine.inference.flow import bounded_map
 from errors import without_interrupts
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
@@ -48,16 +48,10 @@ def ordered_map(
         yield from map(function, items)
         return
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context(), _start_process)
-    waiting: deque[Future[Result]] = deque()
     try:
         with without_interrupts():  # a pool started only in part could not be shut down
             pool.submit(os.getpid)  # starts the processes
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= backlog:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from bounded_map(function, items, pool, backlog)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dataset.images import read_image
-from engine.inference.flow import same_size_batches, threaded_map
+from engine.inference.flow import bounded_map, same_size_batches
 from engine.inference.runtimes import load_runtime, runtime_of
 from errors import InputError
 
@@ -99,9 +99,16 @@ class Predictor(ABC):
 
         runtime = runtime_of(path, runtime)
         if runtime != "torch":
+            if device == "cuda":
+                raise InputError(f"--device cuda: --runtime {runtime} is on the CPU here; take a checkpoint for a GPU")
             return TextPredictor(load_runtime(path, runtime, threads, precision), **options)
-        from engine.inference.torch_network import load_predictor
-
+        try:
+            from engine.inference.torch_network import load_predictor
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"{path}: is a checkpoint, which needs the package {error.name}: pip install -r requirement.txt, or "
+                "give a file of export.py"
+            ) from error
         return load_predictor(path, device, precision or "32", threads, options)
 
     def __call__(self, images: Picture | Sequence[Picture]) -> Any:
@@ -145,7 +152,7 @@ class Predictor(ABC):
             failed: list[Job] = []
 
             def readable() -> Iterator[Job]:
-                for job in threaded_map(self._read, pictures, pool, backlog=max(1, self.workers)):
+                for job in bounded_map(self._read, pictures, pool, backlog=max(1, self.workers)):
                     if job.error is None:
                         yield job
                     else:

@@ -6,6 +6,7 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def quantised(model: Any, metadata: Mapping[str, Any], folder: str | Path) -> An
     if not paths:
         raise InputError(f"--calibrate {folder}: holds no image")
     some = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, min(len(paths), CALIBRATION)).astype(int))]
-    scale = TextPredictor(_Described(metadata), workers=0)
+    scale = TextPredictor(SimpleNamespace(metadata=metadata), workers=0)
 
     def network_input(path: Path) -> dict[str, np.ndarray]:
         job = scale.read(path)
@@ -90,13 +91,8 @@ def quantised(model: Any, metadata: Mapping[str, Any], folder: str | Path) -> An
     )
 
 
-class _Described:
-    def __init__(self, metadata: Mapping[str, Any]) -> None:
-        self.metadata = metadata
-
-
 def hmean_of(path: str | Path, cfg: Experiment, most: int = -1) -> float:
-    """Hmean (0 to 1) of an exported network on `data.test` of a config, in openvino, by the protocol of its test_cfg.
+    """Hmean (0 to 1) of an exported network on `data.test` of a config, in openvino, with its test_cfg.
 
     Args:
         most: number of images, the first ones; -1 for all.
@@ -107,7 +103,9 @@ def hmean_of(path: str | Path, cfg: Experiment, most: int = -1) -> float:
     dataset = cfg.task.test_set(cfg.data.test, cfg.test_cfg)
     indices = range(len(dataset))[: most if most > 0 else None]
     paths = [dataset.image_path(index) for index in indices]
-    predictor = Predictor.load(path, "openvino", upright=False, bbox_type=cfg.test_cfg.bbox_type)
+    thresholds = {key: getattr(cfg.test_cfg, key) for key in ("min_score", "min_area", "bbox_type")}
+    short_side = cfg.data.test.transform.short_size
+    predictor = Predictor.load(path, "openvino", upright=False, short_side=short_side, **thresholds)
     results = dict(zip((dataset.parser[index].name for index in indices), predictor(paths)))
     with tempfile.TemporaryDirectory() as folder:
         return cfg.task.score(results, dataset, cfg.test_cfg, Path(folder) / "results")["hmean"]

@@ -29,9 +29,12 @@ def parse_metadata(text: str | None, path: str | Path) -> dict[str, Any]:
     """The metadata that export.py writes; InputError for a file of another program, or of a later version."""
     if text is None:
         raise InputError(f"{path}: holds no metadata of this project; make it with export.py from a checkpoint")
-    about = json.loads(text)
-    if missing := NEEDED - about.keys() or about["format"] != FORMAT:
-        raise InputError(f"{path}: its metadata are of another version of this project ({missing}); export it again")
+    try:
+        about = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path}: its metadata are damaged; export it again") from error
+    if not isinstance(about, dict) or NEEDED - about.keys() or about["format"] != FORMAT:
+        raise InputError(f"{path}: its metadata are of another version of this project; export it again")
     return about
 
 

@@ -28,11 +28,11 @@ class TextPredictor(Predictor):
             those that export.py writes.
         short_side: pixels to which the short side of a picture is scaled; None: as in the test of the training's
             config, or with `tile`, the size that the picture has.
-        long_side: largest length of the long side; a longer picture is scaled less, so that none exhausts the memory.
-            No limit with `tile`.
+        long_side: largest length of the long side, LONG_SIDE by default; a longer picture is scaled less, so that none
+            exhausts the memory. Not with `tile`, which has no limit.
         tile: side of the squares that the network takes one after the other, a multiple of 32; None: whole pictures.
             The maps of the tiles are joined in the middle of their overlaps, and instances are formed in the whole.
-        overlap: pixels that neighbouring tiles share at least, at most half of them; None: OVERLAP.
+        overlap: pixels that neighbouring tiles share at least, at most half of them; None: OVERLAP. Only with `tile`.
         min_score, min_area, bbox_type: as in the `test_cfg` of a config, whose values are the default.
         options: see Predictor.
 
@@ -46,7 +46,7 @@ class TextPredictor(Predictor):
         self,
         network: Callable[[np.ndarray], np.ndarray],
         short_side: int | None = None,
-        long_side: int = LONG_SIDE,
+        long_side: int | None = None,
         tile: int | None = None,
         overlap: int | None = None,
         min_score: float | None = None,
@@ -62,20 +62,26 @@ class TextPredictor(Predictor):
         self.protocol = about.get("protocol", "icdar2015")
         self.mean, self.std = tuple(about["mean"]), tuple(about["std"])
         self.short_side = about["short_size"] if short_side is None and tile is None else short_side
-        self.long_side = long_side // self.stride * self.stride
+        self.long_side = (LONG_SIDE if long_side is None else long_side) // self.stride * self.stride
         self.tile = tile
         self.overlap = min(OVERLAP, (tile or 0) // 2) if overlap is None else overlap
         self.min_score = about["min_score"] if min_score is None else min_score
         self.min_area = about["min_area"] if min_area is None else min_area
         self.bbox_type = about["bbox_type"] if bbox_type is None else bbox_type
+        if tile is not None and long_side is not None:
+            raise InputError(
+                "--long-side: has no meaning with --tile, which takes pictures of any length; leave one out"
+            )
+        if tile is None and overlap is not None:
+            raise InputError("--overlap: has no meaning without --tile; give both")
         self._check(short_side, long_side)
         if tile is not None:
             self.largest, self.workers = LARGEST_TILED, 0  # one large picture in memory at a time
 
-    def _check(self, short_side: int | None, long_side: int) -> None:
+    def _check(self, short_side: int | None, long_side: int | None) -> None:
         if short_side is not None and short_side < self.stride:
             raise InputError(f"--short-side {short_side}: expected {self.stride} or more")
-        if long_side < self.stride:
+        if long_side is not None and long_side < self.stride:
             raise InputError(f"--long-side {long_side}: expected {self.stride} or more")
         if self.tile is not None and (self.tile < self.stride or self.tile % self.stride):
             raise InputError(f"--tile {self.tile}: expected a multiple of {self.stride}")

@@ -156,7 +156,7 @@ class Task(ABC):
 
     @abstractmethod
     def highest(self, predictor: Any, dataset: Dataset) -> str:
-        """One line for a Evaluator without any detection: the threshold, and the highest score if known."""
+        """One line for an Evaluator without any detection: the threshold, and the highest score if known."""
 
     @abstractmethod
     def table(self, summary: Mapping[str, Any]) -> str:

@@ -107,6 +107,15 @@ def test_predict_py_with_an_object_detector(objects, tmp_path):
         assert "is of an object detector" in refused and option[0] in refused and "Traceback" not in refused
 
 
+def test_threads_reach_torch(text):
+    before = torch.get_num_threads()
+    try:
+        Predictor.load(text[0], device="cpu", threads=before + 1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_photographs_of_any_size(text, tmp_path):
     predictor = Predictor.load(text[0], device="cpu")
     image = np.random.default_rng(0).integers(0, 256, (37, 211, 3), np.uint8)

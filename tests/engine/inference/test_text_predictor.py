@@ -7,9 +7,10 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from exported_networks import bright_network, needs_packages, picture
+from exported_networks import bright_network, needs_packages, picture, save
 from hypothesis import given
 from hypothesis import strategies as st
+from icdar_files import layout
 
 from engine.inference import Predictor
 from engine.inference.prediction_files import straightened
@@ -127,6 +128,28 @@ def test_threads_and_precision_reach_the_runtime(tmp_path):
     with pytest.raises(InputError, match="--runtime onnx does not have it"):
         Predictor.load(path, "onnx", precision="bf16")
     assert Predictor.load(path, upright=False).upright is False
+
+
+@needs_packages
+def test_hmean_is_that_of_the_config_at_hand(tmp_path, bright_model):
+    """Its split, sizes and thresholds, not those that the network was exported with."""
+    from engine.experiment import load_experiment
+    from engine.inference.quantise import hmean_of
+
+    layout(tmp_path, {f"img_{n}": "10,10,60,10,60,40,10,40,word\n" for n in (1, 2)}, part="test")
+    layout(tmp_path, {"img_1": "10,10,60,10,60,40,10,40,word\n"})
+    for path in tmp_path.glob("Challenge4/ch4_test_images/*.png"):
+        save(path, picture(48, 96, (10, 10, 60, 40)))
+    save(tmp_path / "Challenge4/ch4_test_images/img_2.png", picture(48, 96))
+
+    def hmean(*options: str, most: int = -1) -> float:
+        entries = [f"data.root={tmp_path.as_posix()}", "data.test.short_size=96", *options]
+        return hmean_of(bright_model, load_experiment("config/light/s_ic15.py", entries), most)
+
+    assert hmean() == pytest.approx(2 / 3) and hmean(most=1) == 1
+    assert hmean("test_cfg.min_score=0.999") == hmean("test_cfg.min_area=30000") == 0
+    assert hmean("test_cfg.min_area=1000") == pytest.approx(2 / 3)  # an area in pixels of the scaled picture
+    assert hmean("test_cfg.min_area=1000", "data.test.short_size=32") == 0
 
 
 def test_options_of_an_array_and_its_result():
