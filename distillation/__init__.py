@@ -5,10 +5,12 @@ from distillation.channel_wise import ChannelWiseDistiller, channel_wise_loss
 from distillation.feature_mse import FeatureMSEDistiller
 from distillation.fgd import FGDDistiller
 from distillation.fgd_text import FGDTextDistiller
-from distillation.kernel_mask import KernelMaskDistiller, kernel_mask_loss
+from distillation.kernel_mask import KernelMaskDistiller, kernel_mask_loss, mask_mean_loss
 from distillation.multineck.centers import Centers, load_centers
 from distillation.multineck.learner import MultiNeckDistiller
+from distillation.mutual import MutualDistiller
 from distillation.response import ResponseDistiller
+from distillation.soft_maps import SoftMapDistiller
 from distillation.text import TextDistiller
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "KernelMaskDistiller",
     "Learner",
     "MultiNeckDistiller",
+    "MutualDistiller",
     "ResponseDistiller",
+    "SoftMapDistiller",
     "StepResult",
     "Supervised",
     "SupervisedObjects",
@@ -30,4 +34,5 @@ __all__ = [
     "channel_wise_loss",
     "kernel_mask_loss",
     "load_centers",
+    "mask_mean_loss",
 ]

@@ -76,6 +76,13 @@ class SupervisedObjects(Learner):
         return StepResult(self.student(batch.images, batch.sizes, batch.targets).losses)
 
 
+class Teachers(nn.ModuleList):
+    """Frozen networks, which copies of a learner (the average of its weights) share."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Teachers:
+        return self
+
+
 class Distiller(Supervised):
     """A student with teachers, which stay frozen and in evaluation mode even after `train()`.
 
@@ -86,6 +93,7 @@ class Distiller(Supervised):
             student learns from a teacher of random weights. Their batch norms are folded into convolutions here.
 
     Attributes:
+        needs_teachers: False if the method works without any, too.
         teacher_dtype: precision of the teachers: float32, or mixed precision with bfloat16 or float16; None for that of
             the student's training.
 
@@ -93,14 +101,14 @@ class Distiller(Supervised):
         InputError: no teacher.
     """
 
+    needs_teachers: ClassVar[bool] = True
     teacher_dtype: torch.dtype | None = None
 
     def __init__(self, student: nn.Module, loss: nn.Module | None, teachers: Sequence[nn.Module]) -> None:
         super().__init__(student, loss)
-        if not teachers:
+        if not teachers and self.needs_teachers:
             raise InputError("distiller: no teacher given")
-        folded = nn.ModuleList(fuse_batch_norm(teacher) for teacher in teachers)
-        self.teachers = folded.requires_grad_(False).eval()
+        self.teachers = Teachers(fuse_batch_norm(teacher) for teacher in teachers).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Distiller:
         super().train(mode)

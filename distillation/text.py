@@ -39,7 +39,7 @@ class TextDistiller(Distiller):
     ) -> None:
         super().__init__(student, loss, teachers)
         if teacher_weights is None:
-            teacher_weights = [1 / len(teachers)] * len(teachers)
+            teacher_weights = [1 / len(teachers) for _ in teachers]
         numbers = isinstance(teacher_weights, Sequence) and all(isinstance(w, (int, float)) for w in teacher_weights)
         if not numbers or len(teacher_weights) != len(teachers):
             expected = f"a list of {len(teachers)} numbers, one for each teacher"
@@ -69,9 +69,16 @@ class TextDistiller(Distiller):
         )
 
     def forward(self, batch: Any) -> StepResult:
-        with self.teaching(batch.images):
-            taught = [self._teach(teacher, batch.images) for teacher in self.teachers]
-        learnt = self.student(batch.images)
+        taught = self.teach(batch.images)
+        return self.learn(self.student(batch.images), taught, batch)
+
+    def teach(self, images: Tensor) -> list[TextOutput]:
+        """Outputs of the teachers."""
+        with self.teaching(images):
+            return [self._teach(teacher, images) for teacher in self.teachers]
+
+    def learn(self, learnt: TextOutput, taught: Sequence[TextOutput], batch: Any) -> StepResult:
+        """Losses of a student with this output: its own task and the terms of every teacher."""
         losses, metrics = self.supervise(learnt.logits, batch)
         for number, (weight, output) in enumerate(zip(self.teacher_weights, taught), 1):
             suffix = f"_{number}" if len(taught) > 1 else ""

@@ -120,8 +120,8 @@ def _split(data: Mapping[str, Any], name: str, task: Task) -> Split | None:
 def _distiller(distiller: Any) -> DistillerSettings:
     kind = LEARNERS.get(distiller["type"]) if isinstance(distiller, Mapping) and "type" in distiller else None
     check_typed("distiller", distiller, LEARNERS, given=getattr(kind, "given", ()), own=("teachers",))
-    entries = distiller.get("teachers")
-    if not isinstance(entries, Sequence) or not entries:
+    entries = distiller.get("teachers", None if kind.needs_teachers else [])
+    if not isinstance(entries, Sequence) or (kind.needs_teachers and not entries):
         raise InputError("distiller.teachers: expected a list of dict(config=..., checkpoint=...)")
     known = ("config", "checkpoint", "cfg_options", *(["centers"] if "centers" in kind.given else []))
     teachers = [_teacher(f"distiller.teachers.{i}", entry, known) for i, entry in enumerate(entries)]

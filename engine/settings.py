@@ -24,10 +24,16 @@ class TrainSettings:
         parts: number of parts into which a pass over a very large set is cut. Everything done every epoch (checkpoints,
             measurements, the epoch in messages) is then done every part, so that a crash loses one part at most.
         lr: initial learning rate.
-        schedule: 'polylr' (power 0.9, per iteration, over the whole run), or the epochs at which lr is divided by 10.
+        backbone_lr_factor: the learning rate of backbones is lr times this; below 1 for one with pretrained weights.
+        schedule: 'polylr' (power 0.9) or 'cosine', per iteration, over the whole run; or the epochs at which lr is
+            divided by 10.
         warmup: iterations in which lr grows linearly from a thousandth of its value.
         clip_grad: largest L2 norm of all gradients together; None for no limit.
-        optimizer: 'Adam' or 'SGD' (momentum, weight_decay).
+        optimizer: 'Adam', 'AdamW' (decoupled weight decay) or 'SGD' (momentum).
+        weight_decay: of the optimiser.
+        decay_norms: whether norms and biases decay, too.
+        ema: decay of the exponential moving average of the weights, which then is what is measured and saved; after n
+            steps it is (1 + n) / (10 + n) at most. None for no average.
         pretrain: path of a checkpoint to start from; weights that do not match are left out and listed.
         val_interval: epochs between measurements on the test split; 0 for none before the end.
         save_interval: epochs between checkpoints that are kept; the last and the best are always kept.
@@ -38,12 +44,15 @@ class TrainSettings:
     epoch: int = 600
     parts: int = 1
     lr: float = 1e-3
+    backbone_lr_factor: float = 1.0
     schedule: str | Sequence[int] = "polylr"
     warmup: int = 0
     clip_grad: float | None = None
     optimizer: str = "Adam"
     momentum: float = 0.99
     weight_decay: float = 0.0
+    decay_norms: bool = True
+    ema: float | None = None
     pretrain: str | None = None
     val_interval: int = 10
     save_interval: int = 10
@@ -51,11 +60,11 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        one_of("train_cfg.optimizer", self.optimizer, ("Adam", "SGD"))
+        one_of("train_cfg.optimizer", self.optimizer, ("Adam", "AdamW", "SGD"))
         if isinstance(self.schedule, str):
-            one_of("train_cfg.schedule", self.schedule, ("polylr",))
+            one_of("train_cfg.schedule", self.schedule, ("polylr", "cosine"))
         elif not isinstance(self.schedule, Sequence) or not all(type(epoch) is int for epoch in self.schedule):
-            raise InputError(f"train_cfg.schedule={self.schedule!r}: expected 'polylr' or a list of epochs")
+            raise InputError(f"train_cfg.schedule={self.schedule!r}: expected 'polylr', 'cosine' or a list of epochs")
         elif list(self.schedule) != sorted(set(self.schedule)) or min(self.schedule, default=1) < 1:
             raise InputError(f"train_cfg.schedule={self.schedule!r}: expected ascending epochs, 1 or more")
         for key, least, most in (
@@ -72,6 +81,10 @@ class TrainSettings:
                 raise InputError(f"train_cfg.{key}={getattr(self, key)}: expected {wanted}")
         if not 0 < self.lr < math.inf:
             raise InputError(f"train_cfg.lr={self.lr}: expected a number above 0")
+        if not 0 < self.backbone_lr_factor < math.inf:
+            raise InputError(f"train_cfg.backbone_lr_factor={self.backbone_lr_factor}: expected a number above 0")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise InputError(f"train_cfg.ema={self.ema}: expected a number between 0 and 1, or None")
         if not 0 <= self.momentum < 1:
             raise InputError(f"train_cfg.momentum={self.momentum}: expected a number from 0 to below 1")
         if not 0 <= self.weight_decay < math.inf:

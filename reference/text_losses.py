@@ -106,6 +106,47 @@ def soft_cross_entropy(student: np.ndarray, teacher: np.ndarray) -> float:
     return total / student.size
 
 
+def soft_maps(logits: np.ndarray, target: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
+    """Cross-entropy and dice of a batch: logits and target (B, K, h, w), mask (B, h, w)."""
+    cross, pixels, dices = 0.0, 0.0, []
+    for image in range(len(logits)):
+        for k in range(logits.shape[1]):
+            both, squares = 0.0, 0.0
+            for at in np.ndindex(mask.shape[1:]):
+                m, t = float(mask[image][at]), float(target[image, k][at])
+                p = 1 / (1 + math.exp(-float(logits[image, k][at])))
+                cross -= m * (t * math.log(p) + (1 - t) * math.log(1 - p))
+                pixels += m
+                both += p * m * t * m
+                squares += (p * m) ** 2 + (t * m) ** 2
+            dices.append(1 - 2 * both / (squares + 2e-3))
+    return cross / max(pixels, 1), sum(dices) / len(dices)
+
+
+def area_mean(labels: np.ndarray) -> np.ndarray:
+    """(h, w): means of 4x4 pixels of (4h, 4w)."""
+    h, w = labels.shape[0] // 4, labels.shape[1] // 4
+    return np.array([[labels[4 * y : 4 * y + 4, 4 * x : 4 * x + 4].mean() for x in range(w)] for y in range(h)])
+
+
+def region_cosines(
+    student: np.ndarray, teacher: np.ndarray, kernels: np.ndarray, text: np.ndarray, shown: np.ndarray
+) -> float:
+    """Sum over kernels, rims and background of the mean cosine distance of maps (B, C, h, w); masks (B, 4h, 4w)."""
+    sums, areas = np.zeros(3), np.zeros(3)
+    for image in range(len(student)):
+        kernel, inside, judged = (area_mean(masks[image].astype(float)) for masks in (kernels, text, shown))
+        for y, x in np.ndindex(judged.shape):
+            if judged[y, x] < 1:
+                continue
+            s, t = student[image, :, y, x].astype(np.float64), teacher[image, :, y, x].astype(np.float64)
+            distance = 1 - (s @ t) / (np.linalg.norm(s) * np.linalg.norm(t))
+            shares = np.array([kernel[y, x], inside[y, x] - kernel[y, x], 1 - inside[y, x]])
+            sums += shares * distance
+            areas += shares
+    return float((sums / np.maximum(areas, 1)).sum())
+
+
 def instance_boxes(labels: np.ndarray) -> list[list[int]]:
     """Boxes x1, y1, x2, y2 of each label of one image, pixel by pixel."""
     boxes = {}

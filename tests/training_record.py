@@ -12,9 +12,9 @@ from models import TextDetector
 
 
 class Step(NamedTuple):
-    """What an optimiser did: its options, and all its parameters before and after, with the gradients it was given."""
+    """What an optimiser did: all its parameters before and after, with their options and the gradients it was given."""
 
-    options: dict[str, Any]
+    options: list[dict[str, Any]]
     before: list[torch.Tensor]
     gradients: list[torch.Tensor]
     after: list[torch.Tensor]
@@ -32,10 +32,10 @@ def recorded() -> Iterator[list[Step]]:
         before[:] = [p.detach().clone() for p in parameters(optimizer)]
 
     def end(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        [group] = optimizer.param_groups
         given = parameters(optimizer)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in given]
-        options = {key: value for key, value in group.items() if key != "params"}
+        options = [group for group in optimizer.param_groups for _ in group["params"]]
+        options = [{key: value for key, value in group.items() if key != "params"} for group in options]
         steps.append(Step(options, list(before), gradients, [p.detach().clone() for p in given]))
 
     hooks = [register_optimizer_step_pre_hook(start), register_optimizer_step_post_hook(end)]
@@ -47,7 +47,8 @@ def recorded() -> Iterator[list[Step]]:
 
 
 def rates(steps: list[Step]) -> list[float]:
-    return [step.options["lr"] for step in steps]
+    """Of every step, the learning rate of the last parameter, which is none of the backbone's."""
+    return [step.options[-1]["lr"] for step in steps]
 
 
 def norm(tensors: list[torch.Tensor]) -> float:

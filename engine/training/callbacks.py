@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from engine.files import write_tensors
 from engine.settings import TrainSettings
@@ -75,6 +77,7 @@ class Checkpoints(Callback):
         settings: the train_cfg section.
         validation: measures the scores, which are stored in the checkpoints.
         headline: name of the score that decides which epoch is the best.
+        average: holds the weights to save and measure; None for those that are trained.
     """
 
     def __init__(
@@ -84,12 +87,14 @@ class Checkpoints(Callback):
         settings: TrainSettings,
         validation: Validation,
         headline: str,
+        average: WeightAverage | None = None,
     ) -> None:
         self.folder = folder
         self.identity = dict(identity)
         self.settings = settings
         self.validation = validation
         self.headline = headline
+        self.average = average
         self.best = -1.0
         config = self.identity["config"]
         rules = {key: value for key, value in config.get("test_cfg", {}).items() if key != "result_path"}
@@ -110,6 +115,12 @@ class Checkpoints(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         module.check_weights()
+        with self.average.applied(trainer, module) if self.average else nullcontext():
+            self._save_and_measure(trainer, module)
+        if module.epoch_is_done:
+            trainer.save_checkpoint(self.folder / RESUME_FILE, weights_only=False)
+
+    def _save_and_measure(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
         whole = module.epoch_is_done
         names = ["checkpoint_last.pth.tar"]
@@ -132,7 +143,36 @@ class Checkpoints(Callback):
                 self.best = score
                 names.append("checkpoint_best.pth.tar")
             save(scores)
-        trainer.save_checkpoint(self.folder / RESUME_FILE, weights_only=False)
+
+
+class WeightAverage(WeightAveraging):
+    """Exponential moving average of weights and batch statistics (Polyak averaging, as in timm and torchvision).
+
+    A decay below that of `settings.ema` in the first steps forgets the initial weights, which a short training would
+    not get rid of.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(multi_avg_fn=self._update)
+        self.decay = decay
+
+    @contextmanager
+    def applied(self, trainer: L.Trainer, module: L.LightningModule) -> Iterator[None]:
+        """Context in which the module has the averaged weights."""
+        self.on_validation_epoch_start(trainer, module)
+        try:
+            yield
+        finally:
+            self.on_validation_epoch_end(trainer, module)
+
+    def _update(self, averages: Sequence[Tensor], current: Sequence[Tensor], steps: Tensor) -> None:
+        decay = min(self.decay, (1 + int(steps)) / (10 + int(steps)))
+        pairs = [(a, b) for a, b in zip(averages, current) if a.data_ptr() != b.data_ptr()]  # copies share teachers
+        averages, current = [a for a, _ in pairs], [b for _, b in pairs]
+        if averages and averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, current, 1 - decay)
+        elif averages:  # numbers of batches
+            torch._foreach_copy_(averages, current)
 
 
 class WholeFiles(TorchCheckpointIO):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from itertools import product
 from typing import Any
 
 import lightning as L
@@ -13,12 +14,14 @@ from torch import Tensor
 
 from distillation import Learner
 from engine.settings import TrainSettings
-from engine.training.schedule import multistep, poly, warm_up
+from engine.training.schedule import cosine, multistep, poly, warm_up
 from errors import InputError
 
 logger = logging.getLogger(__name__)
 
 REMEDY = "training stopped, the checkpoints are those of the epoch before; try a lower train_cfg.lr or --precision 32"
+GROUPS = 4  # of parameters in the optimiser
+_STATES = {"state_dict", "current_model_state"}  # with an average of weights, state_dict is the average
 
 
 class TrainingModule(L.LightningModule):
@@ -62,13 +65,14 @@ class TrainingModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         self._first_step = self.trainer.global_step
-        for group in self.optimizers().param_groups:  # a resumed checkpoint holds the options of the earlier run
-            group |= self._options()
+        for group, options in zip(self.optimizers().param_groups, self._groups()):
+            del options["params"]
+            group |= options  # a resumed checkpoint holds those of the earlier run
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self.batches_done = batch_idx
         for group in self.optimizers().param_groups:
-            group["lr"] = self.settings.lr * self.lr_factor(self.step)
+            group["lr"] = self.lr * group["lr_factor"]
         # The random state is a function of seed, epoch, batch and process: a resumed run draws the same numbers.
         key = np.random.SeedSequence([self.settings.seed, self.current_epoch, batch_idx, self.global_rank])
         L.seed_everything(int(key.generate_state(1)[0]), verbose=False)
@@ -87,7 +91,7 @@ class TrainingModule(L.LightningModule):
         values |= {f"loss/{name}": value.detach() for name, value in result.losses.items()}
         values |= {f"metric/{name}": value for name, value in result.metrics.items()}
         self.log_dict(values, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(batch.names))
-        self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=True)
+        self.log("lr", self.lr, on_step=True)
         return total * self._group_weight(batch_idx)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -119,35 +123,47 @@ class TrainingModule(L.LightningModule):
             raise InputError(f"epoch {self.current_epoch + 1}: {bad[0]} is not finite after the last step; {REMEDY}")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        parameters = [p for p in self.learner.parameters() if p.requires_grad]
-        if self.settings.optimizer == "Adam":
-            fused = self.settings.clip_grad is None
-            return torch.optim.Adam(parameters, lr=self.settings.lr, fused=fused, **self._options())
-        return torch.optim.SGD(parameters, lr=self.settings.lr, **self._options())
+        kind = getattr(torch.optim, self.settings.optimizer)
+        fused = {} if kind is torch.optim.SGD else {"fused": self.settings.clip_grad is None}
+        return kind(self._groups(), lr=self.settings.lr, **fused)
 
-    def _options(self) -> dict[str, float]:
-        """Optimiser options that are constant during a run, and may be changed when it is resumed."""
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters with options that are constant during a run, and may be changed when it is resumed."""
         s = self.settings
-        return {"weight_decay": s.weight_decay} | ({"momentum": s.momentum} if s.optimizer == "SGD" else {})
+        momentum = {"momentum": s.momentum} if s.optimizer == "SGD" else {}
+        parameters = {name: p for name, p in self.learner.named_parameters() if p.requires_grad}
+        groups = []
+        for backbone, norms in product((True, False), repeat=2):
+            own = [p for name, p in parameters.items() if (".backbone." in name, p.ndim < 2) == (backbone, norms)]
+            decay = 0.0 if norms and not s.decay_norms else s.weight_decay
+            factor = s.backbone_lr_factor if backbone else 1.0
+            groups.append({"params": own, "weight_decay": decay, "lr_factor": factor, **momentum})
+        return groups
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the next step, without `backbone_lr_factor`."""
+        return self.settings.lr * self.lr_factor(self.step)
 
     def lr_factor(self, step: int) -> float:
         """Factor on the initial learning rate after `step` optimiser steps."""
         steps = self.settings.parts * self.steps_per_epoch
-        if self.settings.schedule == "polylr":
-            factor = poly(step, self.settings.epoch * steps)
+        if isinstance(self.settings.schedule, str):
+            factor = {"polylr": poly, "cosine": cosine}[self.settings.schedule](step, self.settings.epoch * steps)
         else:
             factor = multistep(step, [epoch * steps for epoch in self.settings.schedule])
         return factor * warm_up(step, self.settings.warmup)
 
     # Teachers come from their own checkpoints; the file to resume from holds what training changes.
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith("learner.teachers.")}
+        for key in _STATES & checkpoint.keys():
+            checkpoint[key] = {k: v for k, v in checkpoint[key].items() if not k.startswith("learner.teachers.")}
         checkpoint["precision"] = self._precision()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         own = self.state_dict()
-        checkpoint["state_dict"] |= {k: v for k, v in own.items() if k.startswith("learner.teachers.")}
+        for key in _STATES & checkpoint.keys():
+            checkpoint[key] |= {k: v for k, v in own.items() if k.startswith("learner.teachers.")}
         before, now = checkpoint.get("precision"), self._precision()
         if before not in (None, now):
             logger.warning("resumed with another precision than it was started with: was %s, is %s", before, now)

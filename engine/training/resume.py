@@ -15,7 +15,7 @@ from distillation.multineck.provenance import tensors_sha256
 from engine.experiment import Experiment
 from engine.settings import TrainSettings
 from engine.training.callbacks import RESUME_FILE
-from engine.training.module import TrainingModule
+from engine.training.module import GROUPS, TrainingModule
 from errors import InputError
 from models.identity import meaning
 from models.weights import read_checkpoint, state_dict_of
@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 OWN_FILES = ("checkpoint_", "resume", "logs", "val_results")  # prefixes of its files in the folder of a run
 # These must not change; any other change takes effect from the next epoch on.
-FIXED = ("model", "loss", "distiller", "train_cfg.optimizer", "train_cfg.parts", "train_cfg.seed", "classes", "frozen")
+_FIXED_SETTINGS = [f"train_cfg.{key}" for key in ("optimizer", "parts", "seed", "ema")]
+FIXED = ("model", "loss", "distiller", *_FIXED_SETTINGS, "classes", "frozen")
 # Paths of a run's inputs: their content is compared in `frozen`, or has no effect after the start.
 PLACES = ("checkpoint", "config", "centers", "cfg_options", "pretrained", "pretrain", "result_path")
 
@@ -71,7 +72,8 @@ def resume_point(folder: Path, run: Mapping[str, Any], module: TrainingModule) -
     different = [k for k in {*own, *state} if k not in own or k not in state or own[k].shape != state[k].shape]
     if different:
         raise InputError(f"{path}: of another architecture ({len(different)} tensors, {min(different)}, ...)")
-    if not isinstance(before, Mapping):
+    groups = [len(optimizer["param_groups"]) for optimizer in content.get("optimizer_states", ())]
+    if not isinstance(before, Mapping) or groups != [GROUPS]:
         raise InputError(f"{path}: written by an earlier version; start anew with train_cfg.pretrain={folder}/...")
     _compare(path, dict(_facts(_spelt_out(before))), dict(_facts(_spelt_out(run))))
     done, whole = before["epochs"], module.settings.epoch * module.settings.parts

@@ -25,7 +25,7 @@ from engine.files import lock_folder, remove_leftovers
 from engine.inference.evaluator import Evaluator
 from engine.outputs import data_places
 from engine.precision import DTYPES, PRECISIONS, check_precision, resolve_device
-from engine.training.callbacks import RESUME_FILE, Checkpoints, Signals, Validation, WholeFiles, progress
+from engine.training.callbacks import RESUME_FILE, Checkpoints, Signals, Validation, WeightAverage, WholeFiles, progress
 from engine.training.checkpoint import new_detector, warn_other_model
 from engine.training.data import DataModule
 from engine.training.module import TrainingModule
@@ -58,6 +58,8 @@ def build_learner(cfg: Experiment, dataset: Dataset | None = None) -> Learner:
     teachers = [load_teacher(cfg, number + 1, dataset) for number in range(len(cfg.distiller.teachers))]
     if "centers" in kind.given and options.get("use_centres", True):
         options["centers"] = centers_of(cfg, teachers, dataset)
+    if "peer" in kind.given:
+        options["peer"] = new_detector(cfg.model)
     return kind(student, loss, [teacher.network for teacher in teachers], **options)
 
 
@@ -107,7 +109,8 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
     check_output("--work-dir", folder, data_places(cfg.data, data.dataset))
     if validation.measure is not None:
         task.check_result_path("--work-dir", folder / RESULTS, ())
-    checkpoints = Checkpoints(folder, run, settings, validation, task.headline)
+    average = None if settings.ema is None else WeightAverage(settings.ema)
+    checkpoints = Checkpoints(folder, run, settings, validation, task.headline, average)
     with lock_folder(folder) if rank_zero_only.rank == 0 else nullcontext():
         resume = None
         if args.resume:
@@ -125,7 +128,7 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
             gradient_clip_val=settings.clip_grad,
             accumulate_grad_batches=settings.grad_accumulation,
             logger=[csv_log, TensorBoardLogger(folder, name="logs", version=csv_log.version)],
-            callbacks=[checkpoints, progress(), Signals()],
+            callbacks=[*([average] if average else []), checkpoints, progress(), Signals()],
             plugins=[WholeFiles()],
             log_every_n_steps=min(10, steps),
             use_distributed_sampler=False,

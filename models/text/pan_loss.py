@@ -12,6 +12,7 @@ from models.text.dice import dice_loss
 from models.text.embedding import EmbeddingLoss
 from models.text.iou import mean_iou
 from models.text.ohem import ohem_mask
+from models.text.soft_maps import judged, reduced, soft_map_loss
 
 
 @LOSSES.register_module()
@@ -21,6 +22,9 @@ class PANLoss(nn.Module):
     Args:
         text_weight, kernel_weight, embedding_weight: weights of the three terms; 0 leaves the embedding out.
         embedding_version: 1 (PAN) or 2 (PAN++).
+        dense_weight: weight of a term that PAN does not have, binary cross-entropy plus dice of the text and of all
+            kernels, at every pixel of the logits that is not ignored. (Mined dice gives most pixels little gradient or
+            none, and kernels none outside of text.) 0 leaves it out.
     """
 
     def __init__(
@@ -29,12 +33,14 @@ class PANLoss(nn.Module):
         kernel_weight: float = 0.5,
         embedding_weight: float = 0.25,
         embedding_version: int = 1,
+        dense_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.text_weight = text_weight
         self.kernel_weight = kernel_weight
         self.embedding_weight = embedding_weight
         self.embedding = EmbeddingLoss(embedding_version)
+        self.dense_weight = dense_weight
 
     def forward(
         self, logits: Tensor, text: Tensor, kernels: Tensor, training_mask: Tensor, instances: Tensor
@@ -46,8 +52,8 @@ class PANLoss(nn.Module):
             text, training_mask, instances: (B, H, W); kernels: (B, K, H, W).
 
         Returns:
-            Losses `text`, `kernel`, `embedding`; metrics `iou_text`, `iou_kernel` (of the smallest kernel) without
-            gradient.
+            Losses `text`, `kernel`, `embedding` and `dense`, those that have a weight; metrics `iou_text`, `iou_kernel`
+            (of the smallest kernel) without gradient.
         """
         dims = logits.shape[1] - 1 - kernels.shape[1]
         if dims < bool(self.embedding_weight):
@@ -68,6 +74,11 @@ class PANLoss(nn.Module):
         if self.embedding_weight:
             cost = self.embedding(embedding, instances, kernels[:, -1], training_mask)
             losses["embedding"] = self.embedding_weight * cost.mean()
+        if self.dense_weight:
+            size = logits.shape[-2:]
+            labels = reduced(torch.cat([text[:, None], kernels], dim=1), size)
+            bce, dice = soft_map_loss(logits[:, : labels.shape[1]], labels, judged(training_mask, size))
+            losses["dense"] = self.dense_weight * (bce + dice)
         metrics = {
             "iou_text": mean_iou(text_logits, text, training_mask),
             "iou_kernel": mean_iou(kernel_logits[:, -1], kernels[:, -1], in_text),

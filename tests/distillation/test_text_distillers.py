@@ -13,7 +13,9 @@ from distillation import (
     FeatureMSEDistiller,
     FGDTextDistiller,
     KernelMaskDistiller,
+    MutualDistiller,
     ResponseDistiller,
+    SoftMapDistiller,
     channel_wise_loss,
 )
 from distillation.fgd_text import instance_boxes
@@ -27,6 +29,7 @@ METHODS = {
     "cwd": (ChannelWiseDistiller, dict(response_weight=3.0)),
     "feature_mse": (FeatureMSEDistiller, {}),
     "response": (ResponseDistiller, {}),
+    "soft_maps": (SoftMapDistiller, {}),
     "fgd": (FGDTextDistiller, dict(channels=16)),
 }
 
@@ -102,6 +105,123 @@ def test_response_term_compares_all_maps_of_psenet():
     assert learnt.shape[1] == 7
     expected = reference.soft_cross_entropy(learnt, taught)
     assert learner(batch).losses["response_bce"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def with_ignored_text(batch):
+    """A corner that is not judged, which does not end at a pixel of the maps."""
+    batch.training_mask[0, :19, :30] = 0
+    return batch
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_soft_map_terms(temperature):
+    learner = learner_of("soft_maps", temperature=temperature, bce_weight=2.0, dice_weight=0.5).eval()
+    batch = with_ignored_text(random_batch())
+    learnt, taught = (maps.logits.numpy()[:, :2] / temperature for maps in outputs(learner, batch))
+    shown = np.stack([reference.area_mean(mask) == 1 for mask in batch.training_mask.numpy()])
+    assert 0 < (~shown).sum() == 5 * 8
+    bce, dice = reference.soft_maps(learnt, 1 / (1 + np.exp(-taught)), shown)
+    losses = learner(batch).losses
+    assert losses["soft_bce"].item() == pytest.approx(2 * temperature**2 * bce, rel=1e-5)
+    assert losses["soft_dice"].item() == pytest.approx(0.5 * temperature**2 * dice, rel=1e-5)
+
+
+def test_soft_maps_of_a_batch_that_is_ignored_throughout_teach_nothing():
+    learner, batch = learner_of("soft_maps").train(), random_batch()
+    batch.training_mask[:] = 0
+    losses = learner(batch).losses
+    assert losses["soft_bce"] == 0
+    (losses["soft_bce"] + losses["soft_dice"]).backward()
+    assert not any(p.grad.any() for p in learner.student.parameters() if p.grad is not None)
+
+
+def test_a_soft_map_term_of_no_weight_is_left_out():
+    losses = learner_of("soft_maps", dice_weight=0.0)(random_batch()).losses
+    assert {name for name in losses if name.startswith("soft")} == {"soft_bce"}
+
+
+def test_a_student_of_a_teacher_with_hard_opinions_learns_them():
+    """The gradient vanishes where both agree, and descends to the teacher's maps wherever the student starts."""
+    learner = learner_of("soft_maps")
+    target = 4 * torch.randn(2, 6, 16, 16, generator=torch.Generator().manual_seed(1))
+    own = target.clone().requires_grad_()
+    sum(learner.difference(own, target, torch.ones(2, 16, 16)).values()).backward()
+    assert own.grad.abs().max() < 1e-6
+    own = torch.zeros_like(target, requires_grad=True)
+    optimiser = torch.optim.Adam([own], 0.3)
+    mask = torch.ones(2, 16, 16)
+    mask[:, :8] = 0
+    for _ in range(300):
+        optimiser.zero_grad()
+        sum(learner.difference(own, target, mask).values()).backward()
+        optimiser.step()
+    assert (own.sigmoid() - target.sigmoid())[:, :2, 8:].abs().max() < 0.02
+    assert not own[:, :2, :8].any() and not own[:, 2:].any()  # ignored pixels, embeddings
+
+
+def mutual(teachers: int, **options):
+    student, peer, *others = networks(small_model(), small_model(), *[small_model(adapter=False)] * teachers)
+    return MutualDistiller(student, PANLoss(), others, peer=peer, **options)
+
+
+@pytest.mark.parametrize("teachers", [0, 1, 2])
+def test_two_students_learn_from_each_other_and_from_the_teachers(teachers):
+    learner, batch = mutual(teachers, peer_weight=0.25, bce_weight=2.0).eval(), with_ignored_text(random_batch())
+    with torch.no_grad():
+        one, two = learner.student(batch.images).logits, learner.peer(batch.images).logits
+        taught = [teacher(batch.images).logits for teacher in learner.teachers]
+    losses = learner(batch).losses
+    expected = {}
+    for prefix, own, other in (("", one, two), ("peer_", two, one)):
+        task, _ = PANLoss()(own, batch.text, batch.kernels, batch.training_mask, batch.instances)
+        expected |= {prefix + name: value for name, value in task.items()}
+        for number, logits in enumerate(taught, 1):
+            for name, value in learner.difference(own, logits, mask_of(batch)).items():
+                expected[f"{prefix}{name}{f'_{number}' * (teachers > 1)}"] = value / teachers
+        for name, value in learner.difference(own, other, mask_of(batch)).items():
+            expected[f"{prefix}mutual_{name}"] = 0.25 * value
+    assert {name: value.item() for name, value in losses.items()} == pytest.approx(
+        {name: value.item() for name, value in expected.items()}, rel=1e-4
+    )
+
+
+def mask_of(batch):
+    return torch.from_numpy(np.stack([reference.area_mean(mask) == 1 for mask in batch.training_mask.numpy()]))
+
+
+def test_a_student_is_not_pulled_towards_its_own_maps():
+    """Each term between the students moves one of them: the other is a teacher there."""
+    learner = mutual(0)
+    losses = learner(random_batch()).losses
+    for name, moved, still in (
+        ("mutual_soft_bce", learner.student, learner.peer),
+        ("peer_mutual_soft_bce", learner.peer, learner.student),
+    ):
+        learner.zero_grad()
+        losses[name].backward(retain_graph=True)
+        assert any(p.grad is not None and p.grad.any() for p in moved.parameters())
+        assert not any(p.grad is not None and p.grad.any() for p in still.parameters())
+    assert set(learner.student_state_dict()) == set(build_detector(small_model()).state_dict())
+
+
+def test_kkd_of_regions_is_a_mean_over_each():
+    learner, batch = learner_of("kkd", mask="regions", weight=0.5).eval(), with_ignored_text(random_batch())
+    learnt, taught = outputs(learner, batch)
+    masks = batch.kernels[:, 0].numpy(), batch.text.numpy(), batch.training_mask.numpy()
+    for name, field in (("kkd_feature", "fused"), ("kkd_response", "logits")):
+        expected = 0.5 * reference.region_cosines(
+            getattr(learnt, field).numpy(), getattr(taught, field).numpy(), *masks
+        )
+        assert learner(batch).losses[name].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_kkd_of_regions_without_text():
+    learner, batch = learner_of("kkd", mask="regions"), random_batch()
+    for labels in (batch.text, batch.kernels, batch.instances):
+        labels.zero_()
+    losses = learner(batch).losses
+    sum(losses.values()).backward()
+    assert 0 < losses["kkd_feature"] < 2  # of the background alone
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 255))
@@ -184,7 +304,7 @@ def test_two_teachers_have_terms_of_their_own(method):
     assert counted == len(losses) - len(task)
 
 
-@pytest.mark.parametrize("method", ["kkd", "cwd", "response"])
+@pytest.mark.parametrize("method", ["kkd", "cwd", "response", "soft_maps"])
 def test_output_maps_that_differ_are_refused(method):
     other = {**small_model(), "head": dict(type="PSENetHead", hidden=8)}
     student, teacher = networks(other, small_model(adapter=False, depth=50))
@@ -204,7 +324,7 @@ def test_a_narrower_student_learns_through_projections_of_its_features(method):
     sum(value for name, value in losses.items() if name not in ("text", "kernel", "embedding")).backward()
     assert any(p.grad is not None and p.grad.any() for p in student.backbone.parameters())
     added = [p for name, p in learner.named_parameters() if "_match" in name]
-    assert bool(added) == (method != "response")
+    assert bool(added) == (method not in ("response", "soft_maps"))
     assert all(p.grad is not None for p in added)
     assert set(learner.student_state_dict()) == set(build_detector(small_model(channels=8)).state_dict())
 

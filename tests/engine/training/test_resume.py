@@ -43,7 +43,7 @@ def runs(configs, tmp_path_factory) -> dict[str, list]:
         "accumulation": [*text, "train_cfg.epoch=3", "train_cfg.grad_accumulation=2", "train_cfg.optimizer=SGD"],
         "distilled": [
             *("knowledge_distillation_train.py", configs["distill"], "--checkpoint_t", teacher),
-            *("--cfg-options", "train_cfg.epoch=3"),
+            *("--cfg-options", "train_cfg.epoch=3", "train_cfg.ema=0.9", "train_cfg.optimizer=AdamW"),
             # Other channels than the teacher's: what is trained beside the student, a projection, goes on, too.
             *("model.neck.channels=32", "model.transformer.channels=32", "model.adapter.channels=128"),
         ],

@@ -80,17 +80,22 @@ def test_the_schedule_goes_on_where_the_epochs_ended(resume, options, factors, s
 
 
 @pytest.mark.parametrize(
-    "option, key, value", [("momentum=0.25", "momentum", 0.25), ("weight_decay=0.125", "weight_decay", 0.125)]
+    "option, key, value",
+    [
+        ("momentum=0.25", "momentum", 0.25),
+        ("weight_decay=0.125", "weight_decay", 0.125),
+        ("backbone_lr_factor=0.5", "lr_factor", 0.5),
+    ],
 )
 def test_options_of_the_optimiser_take_effect(resume, option, key, value):
     _, output, steps = resume(f"train_cfg.{option}")
-    assert [step.options[key] for step in steps] == [value] * 3
-    assert f"train_cfg.{key} (was " in output
+    assert [step.options[0][key] for step in steps] == [value] * 3
+    assert f"train_cfg.{option.split('=')[0]} (was " in output
 
 
 def test_the_momentum_of_the_interrupted_run_is_carried_on(resume):
     _, _, [first, *_] = resume("train_cfg.lr=1e-3")
-    pull = [(before - after).double() / first.options["lr"] for before, after in zip(first.before, first.after)]
+    pull = [(before - after).double() / first.options[0]["lr"] for before, after in zip(first.before, first.after)]
     momenta = [p - g for p, g in zip(pull, first.gradients)]  # 0.5 of the buffer
     assert norm(momenta) > 0.1 * norm(first.gradients)
 
@@ -131,6 +136,7 @@ def test_another_number_of_processes(configs, interrupted, tmp_path):
         (["train_cfg.optimizer=Adam"], "train_cfg.optimizer (was SGD, is Adam)"),
         (["train_cfg.parts=2", "data.batch_size=1"], "train_cfg.parts (was 1, is 2)"),
         (["train_cfg.seed=1"], "train_cfg.seed (was 0, is 1)"),
+        (["train_cfg.ema=0.9"], "train_cfg.ema (was None, is 0.9)"),
         (["loss.text_weight=2"], "loss.text_weight (was"),
         (["model.neck.version=1"], "model.neck.version (was"),
         (["model.head.hidden=32"], "of another architecture"),

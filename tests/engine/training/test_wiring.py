@@ -12,6 +12,7 @@ from training_record import Draw, Step, norm, note_draws, observed, rates, recor
 
 from engine.experiment import load_experiment
 from engine.training import run as training
+from engine.training.checkpoint import new_detector
 from models.weights import read_checkpoint
 
 IMAGES = 6  # of the small data set
@@ -26,7 +27,7 @@ def steps_of(configs, tmp_path) -> Callable[..., list[Step]]:
         options = ["train_cfg.val_interval=0", *options]
         with recorded() as steps:
             run_script(
-                script, configs[config], "--device", "cpu", "--work-dir", tmp_path / "run", *more,
+                script, configs.get(config, config), "--device", "cpu", "--work-dir", tmp_path / "run", *more,
                 "--cfg-options", *options,
             )  # fmt: skip
         return steps
@@ -44,6 +45,7 @@ def steps_of(configs, tmp_path) -> Callable[..., list[Step]]:
         ([], 6, [(1 - i / 6) ** 0.9 for i in range(6)]),
         (["train_cfg.warmup=4"], 6, [(1 - i / 6) ** 0.9 * min(1, 0.001 + 0.999 * i / 4) for i in range(6)]),
         (["train_cfg.schedule=[1]"], 6, [1] * 3 + [0.1] * 3),
+        (["train_cfg.schedule=cosine"], 6, [1, 0.9330127018922193, 0.75, 0.5, 0.25, 0.06698729810778065]),
         (["train_cfg.grad_accumulation=2"], 4, [(1 - i / 4) ** 0.9 for i in range(4)]),
         # halves of an epoch: 3 images each in batches of 1
         (["train_cfg.parts=2", "data.batch_size=1"], 12, [(1 - i / 12) ** 0.9 for i in range(12)]),
@@ -71,23 +73,92 @@ def test_sgd_has_the_momentum_and_the_weight_decay_of_the_config(steps_of):
 
 
 @pytest.mark.parametrize("clip", [None, 0.5])  # without clipping, all parameters are updated by one call
-def test_adam_has_the_weight_decay_of_the_config(steps_of, clip):
-    steps = steps_of(f"train_cfg.lr={LR}", "train_cfg.weight_decay=0.3", f"train_cfg.clip_grad={clip}")
+@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
+def test_adam_has_the_weight_decay_of_the_config(steps_of, kind, clip):
+    coupled, decoupled = (0.3, 0.0) if kind == "Adam" else (0.0, 0.3)
+    options = ["train_cfg.weight_decay=0.3", f"train_cfg.clip_grad={clip}", f"train_cfg.optimizer={kind}"]
+    steps = steps_of(f"train_cfg.lr={LR}", *options)
     first = [torch.zeros_like(p, dtype=torch.float64) for p in steps[0].before]
     second = copy.deepcopy(first)
     cancels = [torch.zeros_like(p, dtype=torch.bool) for p in steps[0].before]
     for number, step in enumerate(steps, 1):
         rate = LR * (1 - (number - 1) / 6) ** 0.9
         for i, (before, gradient, after) in enumerate(zip(step.before, step.gradients, step.after)):
-            pull = gradient.double() + 0.3 * before.double()
+            pull = gradient.double() + coupled * before.double()
             first[i] = 0.9 * first[i] + 0.1 * pull
             second[i] = 0.999 * second[i] + 0.001 * pull.square()
             scaled = (first[i] / (1 - 0.9**number)) / ((second[i] / (1 - 0.999**number)).sqrt() + 1e-8)
             # Where gradient and decay cancel, the direction of what is left is a matter of rounding, from there on.
-            cancels[i] |= pull.abs() < 1e-4 * (gradient.double().abs() + 0.3 * before.double().abs())
-            expected = torch.where(cancels[i], after.double(), before.double() - rate * scaled)
+            cancels[i] |= pull.abs() < 1e-4 * (gradient.double().abs() + coupled * before.double().abs())
+            kept = (1 - rate * decoupled) * before.double()
+            expected = torch.where(cancels[i], after.double(), kept - rate * scaled)
             torch.testing.assert_close(after.double(), expected, rtol=1e-4, atol=2e-4)
     assert sum(map(torch.count_nonzero, cancels)) < 1e-3 * sum(map(torch.numel, cancels))
+
+
+@pytest.mark.parametrize("norms", [True, False])
+def test_norms_and_biases_decay_only_if_asked_for(steps_of, norms):
+    options = ["train_cfg.optimizer=SGD", "train_cfg.momentum=0.0", "train_cfg.weight_decay=0.3", "train_cfg.epoch=1"]
+    for step in steps_of(*options, f"train_cfg.lr={LR}", f"train_cfg.decay_norms={norms}"):
+        for options, before, gradient, after in zip(step.options, step.before, step.gradients, step.after):
+            decay = 0.3 if before.ndim > 1 or norms else 0.0
+            torch.testing.assert_close(after, before - options["lr"] * (gradient + decay * before))
+
+
+def test_the_backbone_has_its_share_of_the_learning_rate(steps_of, configs):
+    options = ["train_cfg.optimizer=SGD", "train_cfg.momentum=0.0", "train_cfg.backbone_lr_factor=0.1"]
+    steps = steps_of(f"train_cfg.lr={LR}", *options)
+    backbone = new_detector(load_experiment(configs["student"]).model).backbone
+    for rate, step in zip([LR * (1 - i / 6) ** 0.9 for i in range(6)], steps, strict=True):
+        slow = []
+        for options, before, gradient, after in zip(step.options, step.before, step.gradients, step.after):
+            own = options["lr"] / rate
+            assert own == pytest.approx(0.1) or own == pytest.approx(1)
+            torch.testing.assert_close(after, before - own * rate * gradient)
+            if own < 0.5:
+                slow.append(before)
+        assert sorted(p.shape for p in slow) == sorted(p.shape for p in backbone.parameters())
+        assert len(slow) < len(step.before)
+
+
+# ------------------------------------------------------------------------------------------------------ the average
+
+
+def test_what_is_measured_and_saved_is_the_average_of_the_weights(steps_of, tmp_path, monkeypatch):
+    """Each of two epochs, against a float64 sum over the steps; training itself goes on with its own weights."""
+    measured = []
+
+    def measure(trainer, detector):
+        measured.append({key: value.clone() for key, value in detector.state_dict().items()})
+        return {"protocol": "ctw1500", "variant": "official", "precision": 1.0, "recall": 1.0, "hmean": 0.5}
+
+    monkeypatch.setattr(training, "_measure", lambda *_: measure)
+    options = [f"train_cfg.lr={LR}", "train_cfg.val_interval=1", "train_cfg.save_interval=1"]
+    plain = steps_of(*options)
+    own = read_checkpoint(tmp_path / "run" / "checkpoint_last.pth.tar")["state_dict"]
+    measured.clear()
+    steps = steps_of(*options, "train_cfg.ema=0.3")
+    assert len(steps) == 6
+    for step, other in zip(steps, plain, strict=True):
+        assert all(map(torch.equal, step.after, other.after))
+    average = [p.double() for p in steps[0].after]  # the first is taken as it is
+    wanted = []
+    for number, step in enumerate(steps):
+        decay = min(0.3, (1 + number) / (10 + number))
+        if number:
+            average = [decay * a + (1 - decay) * p.double() for a, p in zip(average, step.after)]
+        wanted.append(average)
+    for epoch, state in enumerate(measured, 1):
+        saved = read_checkpoint(tmp_path / "run" / f"checkpoint_{epoch}ep.pth.tar")["state_dict"]
+        assert saved.keys() == state.keys() and all(torch.equal(saved[key], state[key]) for key in saved)
+        expected = {p.shape: p for p in wanted[3 * epoch - 1]}
+        found = [value for value in state.values() if value.shape in expected and value.is_floating_point()]
+        for shape, value in expected.items():
+            alike = [float((f.double() - value).abs().max()) for f in found if f.shape == shape]
+            assert min(alike) < 1e-5, shape
+    # Batch statistics are averaged, too.
+    name = "backbone.bn1.running_mean"
+    assert not torch.allclose(measured[-1][name], own[name], rtol=1e-3, atol=0)
 
 
 def test_gradients_are_clipped_to_the_norm_of_the_config(steps_of):
@@ -171,6 +242,20 @@ def test_a_learner_teaches_with_the_weights_of_its_teacher_and_trains_the_studen
     trained = {name for name, p in learner.named_parameters() if p.requires_grad}
     assert trained and not [name for name in trained if name.startswith("teachers.")]
     torch.testing.assert_close(before["teachers.0.head.conv2.weight"], weights["head.conv2.weight"], rtol=0, atol=0)
+
+
+def test_a_peer_starts_from_other_weights_and_is_trained(steps_of, configs, tmp_path):
+    """Mutual learning needs no teacher; the file is of the student alone."""
+    config = tmp_path / "mutual.py"
+    config.write_text(f"_base_ = [{str(configs['student'])!r}]\ndistiller = dict(type='MutualDistiller')\n")
+    cfg = load_experiment(config)
+    learner = training.build_learner(cfg)
+    one, two = (dict(net.named_parameters()) for net in (learner.student, learner.peer))
+    assert one.keys() == two.keys() and not torch.equal(one["head.conv1.weight"], two["head.conv1.weight"])
+    steps = steps_of(config=str(config), script="knowledge_distillation_train.py")
+    assert len(steps) == 6 and len(steps[0].before) == 2 * len(one)
+    state = read_checkpoint(tmp_path / "run" / "checkpoint_last.pth.tar")["state_dict"]
+    assert state.keys() == learner.student.state_dict().keys()
 
 
 # ----------------------------------------------------------------------------------------------------- the best epoch

@@ -1,5 +1,6 @@
 """The losses and their gradients against literal references in float64, on random and on degenerate maps."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -199,3 +200,26 @@ def test_maps_that_do_not_fit_the_targets_are_refused():
     targets = text, torch.stack([kernel] * 6, dim=1), mask, labels
     with pytest.raises(InputError, match="6 output maps do not hold text, 6 kernel"):
         PANLoss()(logits, *targets)
+
+
+def test_the_dense_term_is_of_all_pixels_that_are_not_ignored():
+    """With logits at a quarter of the size of the labels, of text and of two kernels."""
+    rng = torch.Generator().manual_seed(3)
+    text, first, second, shown = (torch.rand(2, 16, 24, generator=rng) < share for share in (0.5, 0.4, 0.2, 0.9))
+    shown[:, 4:, 4:] = True
+    labels = [x.to(torch.uint8) for x in (text, text & first, text & second, shown, text)]
+    kernels = torch.stack(labels[1:3], dim=1)
+    logits = with_gradient(2 * torch.randn(2, 7, 4, 6, generator=rng))
+    loss = PANLoss(dense_weight=0.25)
+    losses, _ = loss(logits, labels[0], kernels, labels[3], labels[4])
+    maps = torch.cat([labels[0][:, None], kernels], dim=1).numpy()
+    targets = np.stack([[reference.area_mean(one) for one in image] for image in maps])
+    mask = np.stack([reference.area_mean(one) == 1 for one in labels[3].numpy()])
+    assert not mask.all() and mask[:, 1:, 1:].all()
+    expected = 0.25 * sum(reference.soft_maps(logits.detach().numpy()[:, :3], targets, mask))
+    assert losses["dense"].item() == pytest.approx(expected, rel=1e-5)
+    losses["dense"].backward()
+    assert not logits.grad[:, :3].permute(0, 2, 3, 1)[~torch.from_numpy(mask)].any()
+    assert logits.grad[:, :3, 1:, 1:].all() and not logits.grad[:, 3:].any()
+    without, _ = PANLoss()(logits, labels[0], kernels, labels[3], labels[4])
+    assert "dense" not in without and all(torch.equal(losses[name], value) for name, value in without.items())

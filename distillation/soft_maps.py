@@ -1,0 +1,64 @@
+"""Soft maps: a student learns its teachers' probabilities at every pixel (Hinton et al., 2015, for binary maps)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from distillation.base import LEARNERS
+from distillation.text import TextDistiller, check_same_shape
+from models import TextOutput
+from models.text.soft_maps import judged, soft_map_loss
+
+
+class SoftMapTerms:
+    """The difference of a student's text and kernel probabilities from those of a teacher.
+
+    Args:
+        maps: number of the maps that are compared; embeddings are no probabilities, and come after them.
+        bce_weight, dice_weight: weights of binary cross-entropy and soft dice.
+        temperature: divides the logits of both; the terms are multiplied by its square.
+    """
+
+    def __init__(self, maps: int, bce_weight: float, dice_weight: float, temperature: float) -> None:
+        self.maps = maps
+        self.weights = {"soft_bce": bce_weight, "soft_dice": dice_weight}
+        self.temperature = temperature
+
+    def __call__(self, learnt: Tensor, taught: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Weighted scalars by name.
+
+        Args:
+            learnt, taught: (B, K, h, w), logits; no gradient goes to the second.
+            mask: (B, h, w), 1 at pixels that are compared.
+        """
+        logits, target = (maps[:, : self.maps].float() / self.temperature for maps in (learnt, taught.detach()))
+        terms = dict(zip(self.weights, soft_map_loss(logits, target.sigmoid(), mask)))
+        return {name: self.temperature**2 * weight * terms[name] for name, weight in self.weights.items() if weight}
+
+
+@LEARNERS.register_module()
+class SoftMapDistiller(TextDistiller):
+    """A student learns its teachers' text and kernel probabilities at every pixel that is not ignored.
+
+    Args:
+        student, loss, teachers, teacher_weights: see TextDistiller.
+        bce_weight, dice_weight, temperature: see SoftMapTerms.
+    """
+
+    def __init__(
+        self,
+        *core: Any,
+        bce_weight: float = 1.0,
+        dice_weight: float = 1.0,
+        temperature: float = 1.0,
+        **more: Any,
+    ) -> None:
+        super().__init__(*core, **more)
+        maps = sum(name != "embedding" for name in self.student.head.maps)
+        self.difference = SoftMapTerms(maps, bce_weight, dice_weight, temperature)
+
+    def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
+        check_same_shape("soft_maps", learnt.logits, taught.logits, number)
+        return self.difference(learnt.logits, taught.logits, judged(batch.training_mask, learnt.logits.shape[-2:]))
