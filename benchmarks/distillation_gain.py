@@ -1,15 +1,18 @@
 """What distillation buys: one student, with equal data, steps and seeds, alone and with each learner that is named.
 
     python benchmarks/distillation_gain.py config/study/kkd.py config/study/kkd.py:weight=100 config/study/cwd.py
-    python benchmarks/distillation_gain.py @benchmarks/studies/synthetic.txt --seeds 3 --jobs 2
+    python benchmarks/distillation_gain.py @benchmarks/studies/light.txt --seeds 5 --teacher FILE
 
-CONFIG is a config with a distiller; CONFIG:KEY=VALUE,... changes entries of that section, N*CONFIG trains it with N
-seeds instead of --seeds, and @FILE reads a list of them, one a line. The teacher is trained from the config that they
-name as theirs; the student alone is the first of them without its distiller. Each seed has a teacher of its own; with
---teachers N they share N of them in turn. What is scored is the last epoch, on the test split.
+A learner is CONFIG, or CONFIG:KEY=VALUE,... with entries that differ: KEY is one of its distiller, or the path of any
+other (`loss.dense_weight`). Nothing but the distiller and what is so named may differ between learners. N*CONFIG trains
+it with N seeds instead of --seeds, and @FILE reads a list of learners, one a line. Learners without a distiller are
+students alone, trained in another way; the first of them is the control, which the others are compared with, too. The
+student alone is added: the first config without its distiller. The teacher is trained from the config that the learners
+name as theirs, one for each seed, with --teachers N such that the seeds share N of them in turn, unless --teacher FILE
+is one that is trained. What is scored is the last epoch, on the test split (gain_measure.py).
 
-Writes results.json, results.md and curves.png. A run that is finished is not run again and an interrupted one goes on,
-so a study can be stopped at any time, and widened by more seeds or more learners.
+Writes results.json, results.md and differences.png. A run that is finished is not run again and an interrupted one goes
+on, so a study can be stopped at any time, and widened by more seeds or more learners.
 """
 
 from __future__ import annotations
@@ -43,13 +46,11 @@ from files import write_aside  # isort: skip
 from engine.tasks import TASKS, task_of  # isort: skip
 from errors import InputError, exit_code  # isort: skip
 from eval.files import write_json  # isort: skip
-from gain_report import ALONE, TEACHER, Run, table, write_plot  # isort: skip
+from gain_report import ALONE, TEACHER, Run, scores_of, table, write_plot  # isort: skip
 from models.weights import read_checkpoint  # isort: skip
-from tools.demo.text_report import read_log  # isort: skip
 from tools.demo.once import Once  # isort: skip
 
 LAST = "checkpoint_last.pth.tar"
-SCORES = ("precision", "recall", "hmean")
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,24 @@ class Learner:
     Attributes:
         name: as in the table.
         cfg: the checked config.
+        base: the same without the changes that the command line names.
         seeds: with how many it is trained; None for as many as --seeds says.
     """
 
     name: str
     cfg: dict[str, Any]
+    base: dict[str, Any]
     seeds: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Learner:
-        """From [N*]CONFIG[:KEY=VALUE,...], the keys being entries of the distiller."""
+    def parse(cls, text: str, options: Sequence[str] = ()) -> Learner:
+        """From [N*]CONFIG[:KEY=VALUE,...]; `options` are config entries of every learner."""
         seeds, config, rest = re.fullmatch(r"(?:(\d+)\*)?([^:]*):?(.*)", text).groups()
-        changes = [change for change in re.split(r",(?=\w+=)", rest) if change]
-        cfg = load_experiment(config, [f"distiller.{change}" for change in changes]).config
-        return cls(" ".join([Path(config).stem, *changes]).replace("'", ""), cfg, seeds and int(seeds))
+        changes = [change for change in re.split(r",(?=[\w.]+=)", rest) if change]
+        paths = [change if "." in change.split("=")[0] else f"distiller.{change}" for change in changes]
+        base = load_experiment(config, options).config
+        cfg = load_experiment(config, [*options, *paths]).config
+        return cls(" ".join([Path(config).stem, *changes]).replace("'", ""), cfg, base, seeds and int(seeds))
 
     @property
     def folder(self) -> str:
@@ -89,9 +94,14 @@ class Study:
         precision, device: of every run.
         threads: of every run; None to leave that to the libraries.
         teachers: how many there are, seed S learns from teacher S modulo that; None for one for each seed.
+        trained: checkpoint of the teacher of all seeds; None to train them.
+        options: config entries of all students. The teacher has their `data.root`.
+
+    Attributes:
+        control: name of the control; None without.
 
     Raises:
-        InputError: a config without distiller, students that cannot be compared, or a study running in `out`.
+        InputError: no config with a distiller, students that cannot be compared, or a study running in `out`.
     """
 
     def __init__(
@@ -102,25 +112,24 @@ class Study:
         device: str,
         threads: int | None = None,
         teachers: int | None = None,
+        trained: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
-        self.learners = [Learner.parse(text) for text in texts]
+        self.learners = [Learner.parse(text, options) for text in texts]
         first = self.learners[0]
+        taught = next((learner for learner in self.learners if _teachers(learner)), None)
         for learner in self.learners:
-            _check_comparable(learner, first)
-        [entry] = _teachers(first)
-        self.teacher = Learner(TEACHER, load_experiment(entry["config"], entry.get("cfg_options", ())).config)
-        self.alone = Learner(ALONE, {name: part for name, part in first.cfg.items() if name != "distiller"})
-        for name, own, other in (
-            ("data.test", self.teacher.cfg["data"].get("test"), first.cfg["data"].get("test")),
-            ("test_cfg", self.teacher.cfg.get("test_cfg"), first.cfg.get("test_cfg")),
-        ):
-            if own != other:
-                raise InputError(f"{entry['config']}: the teacher is scored by another {name} than its students")
-        everything = [self.teacher, self.alone, *self.learners]
-        if twice := [name for name, n in Counter(learner.folder for learner in everything).items() if n > 1]:
+            _check_comparable(learner, first, taught)
+        self.teacher = taught and _teacher_of(taught)
+        alone = {name: part for name, part in first.base.items() if name != "distiller"}
+        self.alone = Learner(ALONE, alone, alone)
+        self.everything = [*([self.teacher] if self.teacher else []), self.alone, *self.learners]
+        if twice := [name for name, n in Counter(learner.folder for learner in self.everything).items() if n > 1]:
             raise InputError(f"two learners would have the name '{twice[0]}'")
+        self.control = next((learner.name for learner in self.learners if "distiller" not in learner.cfg), None)
         self.out = out.resolve()
-        self.teachers = teachers
+        self.teachers = 1 if trained else teachers
+        self.trained = trained
         self.options = ["--precision", precision, "--device", device]
         self.environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
         self.futures: dict[tuple[str, int], Future[Run]] = {}
@@ -130,7 +139,7 @@ class Study:
             self.lock.acquire(timeout=0)
         except Timeout:
             raise InputError(f"{self.out}: a study is running there; wait for it or give another --out") from None
-        for learner in everything:  # what is running does not see a config that is edited meanwhile
+        for learner in self.everything:  # what is running does not see a config that is edited meanwhile
             Config(learner.cfg).dump(self.out / f"{learner.folder}.py")
 
     def run(self, seeds: int, jobs: int) -> tuple[list[Run], list[str]]:
@@ -142,8 +151,7 @@ class Study:
         numbers = {learner.name: learner.seeds or seeds for learner in self.learners}
         most = max(numbers.values())
         numbers |= {TEACHER: min(most, self.teachers or most), ALONE: most}
-        learners = [self.teacher, self.alone, *self.learners]
-        tasks = [(learner, seed) for learner in learners for seed in range(numbers[learner.name])]
+        tasks = [(learner, seed) for learner in self.everything for seed in range(numbers[learner.name])]
         with ThreadPoolExecutor(jobs) as pool:
             for learner, seed in tasks:  # teachers first: who waits for one waits for a run that has begun
                 self.futures[learner.name, seed] = pool.submit(self.train, learner, seed)
@@ -160,51 +168,90 @@ class Study:
         return runs, sorted({str(error) for error in failures.values() if error is not None})
 
     def train(self, learner: Learner, seed: int) -> Run:
-        """One run, unless it is done."""
+        """Trains and measures one network, unless that is done."""
         folder = self.out / learner.folder / f"seed_{seed}"
         folder.mkdir(parents=True, exist_ok=True)
-        script, options = "train.py", []
+        checkpoint = folder / LAST
+        if learner is self.teacher and self.trained:
+            key, seconds, checkpoint = file_sha256(self.trained), 0.0, self.trained.resolve()
+        else:
+            key, seconds = self._train(learner, seed, folder)
+        config, file = self.out / f"{learner.folder}.py", folder / "measured.json"
+        arguments = [ROOT / "benchmarks/gain_measure.py", config, checkpoint, file, *self.options]
+        self._once(learner, seed, Once(folder / "measure", _key([key, self.options]), file, arguments))
+        (folder / "done.json").write_text(json.dumps({"key": key, "checkpoint": str(checkpoint)}))
+        scores, counts = scores_of(json.loads(file.read_text()))
+        print(f"{learner.name}, seed {seed}: hmean {scores['hmean']:.4f}, {seconds:.0f} s", flush=True)
+        revision = read_checkpoint(checkpoint)["git_revision"]
+        return Run(learner.name, seed, seconds, scores, counts=counts, revision=revision)
+
+    def _train(self, learner: Learner, seed: int, folder: Path) -> tuple[str, float]:
+        """Returns the key of all that the checkpoint depends on, and the seconds it took."""
+        script, options = "train.py", ["data.test=None"]  # what is scored is measured afterwards
         parts = [learner.cfg, seed, self.options, _data_and_weights(learner.cfg)]
         if "distiller" in learner.cfg:
             script = "knowledge_distillation_train.py"
+        if _teachers(learner):
             seed_of_teacher = seed % self.teachers if self.teachers else seed
             self.futures[TEACHER, seed_of_teacher].result()
-            teacher = self.out / self.teacher.folder / f"seed_{seed_of_teacher}"
-            options = ["--cfg-options", f"distiller.teachers.0.checkpoint={teacher / LAST}"]
-            parts.append(json.loads((teacher / "run.done.json").read_text())["key"])
-        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+            done = self.out / self.teacher.folder / f"seed_{seed_of_teacher}" / "done.json"
+            teacher = json.loads(done.read_text())
+            options.append(f"distiller.teachers.0.checkpoint={teacher['checkpoint']}")
+            parts.append(teacher["key"])
         config = self.out / f"{learner.folder}.py"
-        arguments = [ROOT / script, config, "--work-dir", folder, "--seed", seed, *self.options, *options]
-        once = Once(folder / "run", key, folder / LAST, arguments, resume=folder / "resume.ckpt")
+        arguments = [ROOT / script, config, "--work-dir", folder, "--seed", seed, *self.options]
+        key = _key(parts)
+        once = Once(folder / "run", key, folder / LAST, [*arguments, "--cfg-options", *options], folder / "resume.ckpt")
+        return key, self._once(learner, seed, once)
+
+    def _once(self, learner: Learner, seed: int, once: Once) -> float:
+        """Runs a step, its output into a log, unless it is done; returns its seconds."""
         if once.seconds is None:
-            with (folder / "log.txt").open("a") as log:
+            path = once.name.with_name("log.txt")
+            with path.open("a") as log:
                 try:
                     once(stdout=log, stderr=subprocess.STDOUT, env=self.environment)
                 except InputError as error:
-                    raise InputError(f"{learner.name}, seed {seed}: {error}: {folder / 'log.txt'}") from None
-        last = read_checkpoint(folder / LAST)
-        scores = {name: last["metrics"][name] for name in SCORES}
-        curve = [(int(step) + 1, value) for step, value in read_log(folder)["val/hmean"].tolist()]
-        print(f"{learner.name}, seed {seed}: hmean {scores['hmean']:.4f}, {once.seconds:.0f} s", flush=True)
-        return Run(learner.name, seed, once.seconds, scores, curve, last["git_revision"])
+                    raise InputError(f"{learner.name}, seed {seed}: {error}: {path}") from None
+        return once.seconds
+
+
+def _key(parts: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _teachers(learner: Learner) -> list[dict[str, Any]]:
     """Its teachers, whatever checkpoints they name."""
-    entries = learner.cfg["distiller"]["teachers"]
+    entries = learner.cfg.get("distiller", {}).get("teachers", [])
     return [{key: value for key, value in entry.items() if key != "checkpoint"} for entry in entries]
 
 
-def _check_comparable(learner: Learner, first: Learner) -> None:
-    """InputError unless two learners differ in their distillers' methods alone, and can be scored."""
-    if "distiller" not in learner.cfg:
+def _teacher_of(learner: Learner) -> Learner:
+    """The teacher of a learner, with its data; InputError if it is scored in another way."""
+    [entry], own = _teachers(learner), learner.cfg
+    cfg = load_experiment(entry["config"], [f"data.root={own['data']['root']}", *entry.get("cfg_options", ())]).config
+    for name, given, other in (
+        ("data.test", cfg["data"].get("test"), own["data"].get("test")),
+        ("test_cfg", cfg.get("test_cfg"), own.get("test_cfg")),
+    ):
+        if given != other:
+            raise InputError(f"{entry['config']}: the teacher is scored by another {name} than its students")
+    return Learner(TEACHER, cfg, cfg)
+
+
+def _check_comparable(learner: Learner, first: Learner, taught: Learner | None) -> None:
+    """InputError unless two learners differ only in what is named, and can be scored."""
+    if "distiller" not in learner.cfg and learner.cfg == learner.base:
         raise InputError(f"{learner.name}: has no distiller; the student alone is added by itself")
     if learner.cfg["data"].get("test") is None or task_of(learner.cfg) is not TASKS["text"]:
         raise InputError(f"{learner.name}: a study takes text detectors with a data.test to score them on")
     for section in ("model", "loss", "data", "train_cfg", "test_cfg"):
-        if learner.cfg.get(section) != first.cfg.get(section):
-            raise InputError(f"{learner.name}: another '{section}' than {first.name}; only distillers may differ")
-    if len(_teachers(learner)) != 1 or _teachers(learner) != _teachers(first):
+        if learner.base.get(section) != first.base.get(section):
+            raise InputError(
+                f"{learner.name}: another '{section}' than {first.name}; only distillers may differ, and what is named "
+                "after the config"
+            )
+    if _teachers(learner) and (len(_teachers(learner)) != 1 or _teachers(learner) != _teachers(taught)):
         raise InputError(f"{learner.name}: a study has one teacher, the same for all learners")
 
 
@@ -218,9 +265,11 @@ def _data_and_weights(cfg: Mapping[str, Any]) -> list[str | None]:
 def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
     threads = None if args.jobs == 1 else max(1, machine()["cores"] // args.jobs)
-    study = Study(args.learners, args.out, args.precision, args.device, threads, args.teachers)
+    study = Study(
+        args.learners, args.out, args.precision, args.device, threads, args.teachers, args.teacher, args.cfg_options
+    )  # fmt: skip
     runs, failures = study.run(args.seeds, args.jobs)
-    if {TEACHER, ALONE} <= {run.learner for run in runs}:
+    if ALONE in {run.learner for run in runs}:
         results = {
             "command": ["python", "benchmarks/distillation_gain.py", *sys.argv[1:]],
             "machine": machine(),
@@ -229,15 +278,16 @@ def main(args: argparse.Namespace) -> None:
             "threads": threads,
             "seconds_of_this_call": round(time.monotonic() - start, 1),
             "seconds_of_all_runs": round(sum(run.seconds for run in runs), 1),
-            "teacher": study.teacher.cfg,
+            "teacher": study.teacher and study.teacher.cfg,
             "student": study.alone.cfg,
+            "control": study.control,
             "runs": [asdict(run) for run in runs],
         }
         write_json(args.out / "results.json", results)
         with write_aside(args.out / "results.md") as path:
-            path.write_text(table(runs) + "\n")
-        write_plot(runs, args.out / "curves.png")
-        print(table(runs))
+            path.write_text(table(runs, study.control) + "\n")
+        write_plot(runs, args.out / "differences.png")
+        print(table(runs, study.control))
     if failures:
         raise InputError("; ".join(failures))
 
@@ -250,6 +300,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="0 to N - 1 (default 3)")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="runs at the same time (default 1)")
     parser.add_argument("--teachers", type=int, metavar="N", help="default: one for each seed")
+    parser.add_argument("--teacher", type=Path, metavar="FILE", help="checkpoint of the teacher of all seeds")
+    parser.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="entries of the students' configs"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: outputs/gain/CONFIG, after the first config")
     parser.add_argument(
         "--precision",
@@ -264,6 +318,8 @@ def parse_args() -> argparse.Namespace:
         parser.error("no CONFIG given")
     if min(args.seeds, args.jobs, 1 if args.teachers is None else args.teachers) < 1:
         parser.error("--seeds, --jobs and --teachers must be 1 or more")
+    if args.teacher and args.teachers:
+        parser.error("--teacher is one, --teachers are trained: give one of them")
     args.out = args.out or Path("outputs/gain") / run_name(re.sub(r"^\d+\*|:.*", "", args.learners[0]))
     return args
 

@@ -1,19 +1,28 @@
-"""Tables and plots of what distillation buys, from the runs of benchmarks/distillation_gain.py."""
+"""Tables and plots of what distillation buys, from the runs of benchmarks/distillation_gain.py.
+
+python benchmarks/gain_report.py benchmarks/results/gain_synthetic.json
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from harness import ROOT  # noqa: F401 (makes the project importable)
 from matplotlib.figure import Figure
+from scipy import stats
+
+from engine.report.comparison import LEVEL, RESAMPLES, SEED, pooled_hmean
 
 TEACHER, ALONE = "teacher", "student alone"
+COLUMNS = {"ap": "AP", "pixel_ap_text": "pixel AP, text", "pixel_ap_kernel": "pixel AP, kernel"}
+_ENDS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
 
 
 @dataclass(frozen=True)
@@ -23,9 +32,9 @@ class Run:
     Attributes:
         learner: what was trained.
         seed: of everything random.
-        seconds: wall time of the training, measurements on the test split included.
-        scores: precision, recall and hmean of the last epoch.
-        curve: (steps done, hmean) of every measurement.
+        seconds: wall time of the training.
+        scores: hmean of the last epoch, and whatever else was measured, see `scores_of`.
+        counts: of every image, see `scores_of`; empty where images were not kept apart.
         revision: of this project, with '+' where files differed from it.
     """
 
@@ -33,34 +42,108 @@ class Run:
     seed: int
     seconds: float
     scores: dict[str, float]
-    curve: Sequence[tuple[int, float]]
+    counts: Sequence[Sequence[float]] = ()
     revision: str | None = None
 
 
-def table(runs: Sequence[Run]) -> str:
-    """Markdown: hmean in per cent, mean ± standard deviation over the seeds.
+def scores_of(measured: Mapping[str, Any]) -> tuple[dict[str, float], list[list[float]]]:
+    """Scores of a run from what gain_measure.py found.
 
-    Differences are taken seed by seed, over the seeds that both have; shares of the gap are of the means in the table.
+    The threshold of an image is the best of the other half of the images: those of even places in the list have that
+    of the odd ones, and the other way round.
+
+    Returns:
+        `hmean` with these thresholds, over all images; `ap`, the area below precision over recall, of all thresholds;
+        `pixel_ap_text`, `pixel_ap_kernel`. And the counts (n, 4) of every image with its threshold.
+    """
+    counts = np.array(list(measured["counts"].values()), float)  # (n, thresholds, 4)
+    chosen = np.empty((len(counts), counts.shape[2]))
+    for half in (0, 1):
+        best = pooled_hmean(counts[1 - half :: 2].sum(0)).argmax()
+        chosen[half::2] = counts[half::2, best]
+    truths, predictions, found, true = counts.sum(0)[::-1].T  # from high thresholds to low ones
+    precision, recall = true / np.maximum(predictions, 1), found / np.maximum(truths, 1)
+    steps = np.diff(np.maximum.accumulate(recall), prepend=0.0)
+    scores = {"hmean": float(pooled_hmean(chosen.sum(0))), "ap": float((steps * precision).sum())}
+    scores |= {f"pixel_ap_{name}": value for name, value in measured["pixel_ap"].items()}
+    return scores, chosen.tolist()
+
+
+class Gain(NamedTuple):
+    """Difference of two learners in hmean, in points of 100.
+
+    Attributes:
+        differences: seed by seed, over the seeds that both have.
+        seeds: LEVEL interval of their mean, by Student's t; None for one seed.
+        images: bootstrap interval of the mean difference over images, of these seeds; None where they were not kept.
+    """
+
+    differences: list[float]
+    seeds: tuple[float, float] | None
+    images: tuple[float, float] | None
+
+    @property
+    def mean(self) -> float:
+        return statistics.mean(self.differences)
+
+
+def gain(learner: Sequence[Run], other: Sequence[Run]) -> Gain | None:
+    """How much better a learner is; None without a common seed."""
+    ours, theirs = ({run.seed: run for run in runs} for runs in (learner, other))
+    pairs = [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
+    if not pairs:
+        return None
+    differences = [100 * (one.scores["hmean"] - two.scores["hmean"]) for one, two in pairs]
+    seeds = images = None
+    if len(differences) > 1:
+        error = stats.sem(differences)
+        seeds = tuple(float(statistics.mean(differences) + error * stats.t.ppf(p, len(differences) - 1)) for p in _ENDS)
+    if all(len(run.counts) for pair in pairs for run in pair):
+        counts = np.array([[run.counts for run in pair] for pair in pairs])  # (seeds, 2, images, 4)
+        number = counts.shape[2]
+        drawn = np.random.default_rng(SEED).multinomial(number, np.full(number, 1 / number), RESAMPLES)
+        hmeans = pooled_hmean(np.einsum("ri,spic->rspc", drawn, counts))  # (resamples, seeds, 2)
+        images = tuple(map(float, np.quantile(100 * (hmeans[..., 0] - hmeans[..., 1]).mean(1), _ENDS)))
+    return Gain(differences, seeds, images)
+
+
+def table(runs: Sequence[Run], control: str | None = None) -> str:
+    """Markdown: hmean in per cent, mean ± standard deviation over the seeds, and differences with their intervals.
+
+    Args:
+        control: name of the learner that the others are compared with besides the student alone; None for none.
     """
     groups = by_learner(runs)
-    scores = {name: {run.seed: 100 * run.scores["hmean"] for run in of} for name, of in groups.items()}
-    mean = {name: statistics.mean(of.values()) for name, of in scores.items()}
-    gap = mean[TEACHER] - mean[ALONE]
-    lines = [
-        "| learner | seeds | hmean, % | minus student alone | seeds above it | gap closed | minutes a run |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, of in scores.items():
-        minutes = statistics.mean(run.seconds for run in groups[name]) / 60
-        cells = [name, str(len(of)), spread([*of.values()]), "", "", "", f"{minutes:.1f}"]
-        if name != ALONE:
-            differences = [value - scores[ALONE][seed] for seed, value in of.items() if seed in scores[ALONE]]
-            above = sum(difference > 0 for difference in differences)
-            cells[3:5] = [spread(differences, "+"), f"{above} of {len(differences)}"]
-            if name != TEACHER and gap > 0:
-                cells[5] = f"{100 * (mean[name] - mean[ALONE]) / gap:.0f} %"
-        lines.append(f"| {' | '.join(cells)} |")
+    control = control if control in groups else None
+    extra = [name for name in COLUMNS if all(name in run.scores for run in runs)]
+    others = [ALONE, *([control] if control else [])]
+    header = ["learner", "seeds", "hmean, %", *(COLUMNS[name] for name in extra)]
+    for other in others:
+        header += [f"minus {'control' if other == control else other}", "over seeds"]
+        header += ["over images"] if runs[0].counts else []
+        header += ["seeds above it"]
+    lines = [_row([*header, "minutes a run"]), _row(["---"] * (len(header) + 1))]
+    for name, of in groups.items():
+        cells = [name, str(len(of)), *(spread([100 * run.scores[key] for run in of]) for key in ("hmean", *extra))]
+        for other in others:
+            found = None if name == other else gain(of, groups[other])
+            cells += [""] * (4 if runs[0].counts else 3) if found is None else _cells(found, bool(runs[0].counts))
+        lines.append(_row([*cells, f"{statistics.mean(run.seconds for run in of) / 60:.1f}"]))
     return "\n".join(lines)
+
+
+def _cells(found: Gain, with_images: bool) -> list[str]:
+    intervals = [found.seeds, *([found.images] if with_images else [])]
+    above = sum(difference > 0 for difference in found.differences)
+    return [
+        f"{found.mean:+.2f}",
+        *("" if ends is None else f"{ends[0]:+.2f} to {ends[1]:+.2f}" for ends in intervals),
+        f"{above} of {len(found.differences)}",
+    ]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def by_learner(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -69,48 +152,40 @@ def by_learner(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return {name: sorted((run for run in runs if run.learner == name), key=lambda run: run.seed) for name in names}
 
 
-def spread(values: Sequence[float], sign: str = "") -> str:
+def spread(values: Sequence[float]) -> str:
     """Mean ± standard deviation (n - 1); of a single value, itself."""
-    mean = f"{statistics.mean(values):{sign}.2f}"
+    mean = f"{statistics.mean(values):.2f}"
     return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
 def write_plot(runs: Sequence[Run], path: Path) -> None:
-    """A panel for each learner: mean and range of hmean over training, that of the student alone behind it."""
+    """For each learner, hmean minus that of the student alone: of every seed, and the mean with its interval."""
     groups = by_learner(runs)
     learners = [name for name in groups if name not in (TEACHER, ALONE)]
-    goal = statistics.mean(100 * run.scores["hmean"] for run in groups[TEACHER])
-    columns = min(4, len(learners))
-    rows = math.ceil(len(learners) / columns)
-    figure = Figure(figsize=(3.2 * columns, 2.6 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for ax, name in zip(axes, learners):
-        _band(ax, groups[ALONE], "tab:gray")
-        _band(ax, groups[name], "tab:blue")
-        ax.axhline(goal, color="tab:green", linestyle="--", label=TEACHER)
-        ax.set_title(name, fontsize=8)
-    for ax in axes[len(learners) :]:
-        ax.set_visible(False)
-    axes[0].legend(fontsize=7)
-    figure.supxlabel("steps")
-    figure.supylabel("hmean, % (mean and range over seeds)")
+    figure = Figure(figsize=(7, 0.8 + 0.3 * len(learners)), layout="constrained")
+    ax = figure.subplots()
+    for place, name in enumerate(learners):
+        if (found := gain(groups[name], groups[ALONE])) is None:
+            continue
+        ax.plot(found.differences, [place] * len(found.differences), ".", color="tab:gray")
+        low, high = found.seeds or (found.mean, found.mean)
+        ax.errorbar(found.mean, place, xerr=[[found.mean - low], [high - found.mean]], fmt="o", color="tab:blue")
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(range(len(learners)), learners, fontsize=8)
+    ax.invert_yaxis()
+    ax.set_xlabel(f"hmean minus student alone, points: seeds, and their mean with its {LEVEL:.0%} interval")
     figure.savefig(path, dpi=110)
 
 
-def _band(ax, runs: Sequence[Run], colour: str) -> None:
-    curves = [dict(run.curve) for run in runs]
-    steps = sorted(set.intersection(*map(set, curves)))
-    values = 100 * np.array([[curve[step] for step in steps] for curve in curves])  # (seeds, measurements)
-    ax.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
-    ax.plot(steps, values.mean(0), color=colour, marker=".", label=runs[0].learner)
-
-
-def read_runs(path: Path) -> list[Run]:
-    """The runs of a results.json."""
-    return [Run(**run) for run in json.loads(path.read_text())["runs"]]
+def read_runs(path: Path) -> tuple[list[Run], str | None]:
+    """The runs of a results.json, and the name of its control."""
+    content = json.loads(path.read_text())
+    known = [field.name for field in fields(Run)]
+    runs = [Run(**{key: value for key, value in run.items() if key in known}) for run in content["runs"]]
+    return runs, content.get("control")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Prints the table of a study again, from its results.json.")
     parser.add_argument("results", type=Path, metavar="FILE")
-    print(table(read_runs(parser.parse_args().results)))
+    print(table(*read_runs(parser.parse_args().results)))

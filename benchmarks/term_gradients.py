@@ -30,7 +30,7 @@ from engine.training.run import build_learner
 from errors import exit_code
 from models.weights import load_strict, read_weights
 
-TASK = ("text", "kernel", "embedding")  # the losses of PAN, KKDnet and PSENet, which has no embedding
+TASK = ("text", "kernel", "embedding", "dense")  # of which a loss has some
 
 
 def ratios(learner: Supervised, batch: TextBatch) -> dict[str, float]:

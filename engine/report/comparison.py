@@ -162,7 +162,7 @@ def difference(first: Results, second: Results) -> Difference:
 
     def gain(images: np.ndarray, axis: int = -1) -> np.ndarray:
         pooled = counts[:, images.astype(int)].sum(axis=-2)  # (2, ..., 4)
-        before, after = _hmean(pooled)
+        before, after = pooled_hmean(pooled)
         return after - before
 
     names = np.arange(counts.shape[1])
@@ -172,11 +172,11 @@ def difference(first: Results, second: Results) -> Difference:
         found = stats.bootstrap((names,), gain, vectorized=True, method="percentile", random_state=SEED, **options)
         low, high = map(float, found.confidence_interval)
     pooled = counts[0].sum(axis=0)
-    effects = _hmean(pooled - counts[0] + counts[1]) - _hmean(pooled)
+    effects = pooled_hmean(pooled - counts[0] + counts[1]) - pooled_hmean(pooled)
     return Difference(float(gain(names)), low, high, dict(zip(first.images, effects.tolist())))
 
 
-def _hmean(counts: np.ndarray) -> np.ndarray:
+def pooled_hmean(counts: np.ndarray) -> np.ndarray:
     """Pooled hmean (...) of counts (..., 4), see Results.counts."""
     truths, predictions, found, true = np.moveaxis(counts, -1, 0)
     precision, recall = _ratios(true, predictions), _ratios(found, truths)

@@ -1,0 +1,8 @@
+# Kernel-mask knowledge distillation, as published.
+_base_ = ["light_m.py"]
+distiller = dict(
+    type="KernelMaskDistiller",
+    teachers=[
+        dict(config="config/study/light_teacher.py", checkpoint="work_dirs/light_teacher/checkpoint_last.pth.tar")
+    ],
+)
