@@ -99,7 +99,7 @@ def gain(learner: Sequence[Run], other: Sequence[Run]) -> Gain | None:
         error = stats.sem(differences)
         seeds = tuple(float(statistics.mean(differences) + error * stats.t.ppf(p, len(differences) - 1)) for p in _ENDS)
     if all(len(run.counts) for pair in pairs for run in pair):
-        counts = np.array([[run.counts for run in pair] for pair in pairs])  # (seeds, 2, images, 4)
+        counts = np.array([[run.counts for run in pair] for pair in pairs], float)  # (seeds, 2, images, 4)
         number = counts.shape[2]
         drawn = np.random.default_rng(SEED).multinomial(number, np.full(number, 1 / number), RESAMPLES)
         hmeans = pooled_hmean(np.einsum("ri,spic->rspc", drawn, counts))  # (resamples, seeds, 2)
@@ -119,8 +119,8 @@ def table(runs: Sequence[Run], control: str | None = None) -> str:
     others = [ALONE, *([control] if control else [])]
     header = ["learner", "seeds", "hmean, %", *(COLUMNS[name] for name in extra)]
     for other in others:
-        header += [f"minus {'control' if other == control else other}", "over seeds"]
-        header += ["over images"] if runs[0].counts else []
+        header += [f"minus {'control' if other == control else other}", f"{LEVEL:.0%} interval, seeds"]
+        header += [f"{LEVEL:.0%} interval, images"] if runs[0].counts else []
         header += ["seeds above it"]
     lines = [_row([*header, "minutes a run"]), _row(["---"] * (len(header) + 1))]
     for name, of in groups.items():
@@ -152,9 +152,9 @@ def by_learner(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return {name: sorted((run for run in runs if run.learner == name), key=lambda run: run.seed) for name in names}
 
 
-def spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float], sign: str = "") -> str:
     """Mean ± standard deviation (n - 1); of a single value, itself."""
-    mean = f"{statistics.mean(values):.2f}"
+    mean = f"{statistics.mean(values):{sign}.2f}"
     return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 

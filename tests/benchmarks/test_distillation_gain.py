@@ -10,20 +10,27 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from scipy import stats
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import gain_measure
 import precision
 from distillation_gain import Learner, Study
-from gain_report import ALONE, TEACHER, Run, read_runs, table, write_plot
+from gain_report import ALONE, TEACHER, Run, gain, read_runs, scores_of, table, write_plot
 
+from dataset.text.targets import make_targets
+from engine.experiment import load_experiment
+from engine.inference.evaluator import Evaluator
+from engine.training.checkpoint import load_detector, new_detector, save_checkpoint
 from errors import InputError
+from models.weights import read_checkpoint
 
 HEADLINE = (TEACHER, ALONE, "kkd", "cwd feature_weight=0 response_weight=3")
 
 
-def run_of(learner: str, seed: int, hmean: float, seconds: float = 60.0) -> Run:
-    return Run(learner, seed, seconds, {"precision": 0.5, "recall": 0.5, "hmean": hmean}, [(4, 0.1), (8, hmean)])
+def run_of(learner: str, seed: int, hmean: float, seconds: float = 60.0, counts: tuple = ()) -> Run:
+    return Run(learner, seed, seconds, {"hmean": hmean}, counts)
 
 
 def cells(text: str) -> dict[str, list[str]]:
@@ -35,22 +42,121 @@ def test_table_of_hand_computed_scores():
     scores = {TEACHER: (0.80, 0.90), ALONE: (0.60, 0.70), "kkd": (0.70, 0.72), "worse": (0.55, 0.71)}
     runs = [run_of(name, seed, value) for name, values in scores.items() for seed, value in enumerate(values)]
     rows = cells(table(runs[::-1][:4] + runs[:4]))  # in any order
-    assert rows[TEACHER] == ["2", "85.00 ± 7.07", "+20.00 ± 0.00", "2 of 2", "", "1.0"]
+    assert rows[TEACHER] == ["2", "85.00 ± 7.07", "+20.00", "+20.00 to +20.00", "2 of 2", "1.0"]
     assert rows[ALONE] == ["2", "65.00 ± 7.07", "", "", "", "1.0"]
-    assert rows["kkd"] == ["2", "71.00 ± 1.41", "+6.00 ± 5.66", "2 of 2", "30 %", "1.0"]  # 10 and 2 of a gap of 20
-    assert rows["worse"] == ["2", "63.00 ± 11.31", "-2.00 ± 4.24", "1 of 2", "-10 %", "1.0"]
+    # 10 and 2: a mean of 6 with a standard error of 4; Student's t of one degree of freedom is 12.706
+    assert rows["kkd"] == ["2", "71.00 ± 1.41", "+6.00", "-44.82 to +56.82", "2 of 2", "1.0"]
+    assert rows["worse"][2:5] == ["-2.00", "-40.12 to +36.12", "1 of 2"]
 
 
-def test_differences_are_of_common_seeds_and_shares_of_means():
+def test_differences_are_of_common_seeds():
     runs = [run_of(ALONE, seed, value) for seed, value in enumerate((0.5, 0.6, 0.7))]
     rows = cells(table([run_of(TEACHER, 0, 0.8), *runs, run_of("kkd", 0, 0.6), run_of("kkd", 1, 0.8)]))
-    assert rows[TEACHER] == ["1", "80.00", "+30.00", "1 of 1", "", "1.0"]
-    assert rows["kkd"][2:5] == ["+15.00 ± 7.07", "2 of 2", "50 %"]  # 10 and 20; 70 between 60 and 80
+    assert rows[TEACHER] == ["1", "80.00", "+30.00", "", "1 of 1", "1.0"]
+    assert rows["kkd"][2] == "+15.00" and rows["kkd"][4] == "2 of 2"  # 10 and 20
+    assert gain([run_of("kkd", 3, 0.5)], runs) is None
 
 
-def test_without_a_gap_no_share_of_it():
-    rows = cells(table([run_of(name, 0, 0.5) for name in (TEACHER, ALONE, "kkd")]))
-    assert rows["kkd"] == ["1", "50.00", "+0.00", "0 of 1", "", "1.0"]
+def test_the_control_has_columns_of_its_own():
+    scores = {ALONE: (0.60, 0.70), "control": (0.65, 0.75), "soft": (0.70, 0.79)}
+    runs = [run_of(name, seed, value) for name, values in scores.items() for seed, value in enumerate(values)]
+    text = table(runs, "control")
+    assert text.splitlines()[0].count("minus control") == 1
+    assert cells(text)["soft"][5] == "+4.50" and cells(text)["control"][5:8] == ["", "", ""]
+    assert "control" not in table(runs).splitlines()[0]
+
+
+def test_the_interval_over_images_is_that_of_their_draws():
+    """Two kinds of images, of which one learner finds the text of both and the other that of one."""
+    rng = np.random.default_rng(5)
+    found = rng.random(60) < 0.6
+    ours = [[1, 1, 1, 1]] * 60
+    theirs = [[1, 1, int(f), int(f)] for f in found]
+    counts = {"ours": ours, ALONE: theirs}
+    hmeans = {"ours": 1.0, ALONE: float(found.mean())}
+    runs = {name: [run_of(name, 0, hmeans[name], counts=counts[name])] for name in counts}
+    result = gain(runs["ours"], runs[ALONE])
+    assert result.mean == pytest.approx(100 * (1 - found.mean()))
+    # The number found among 60 images that are drawn is binomial.
+    expected = [100 * (1 - stats.binom.ppf(p, 60, found.mean()) / 60) for p in (0.975, 0.025)]
+    assert result.images == pytest.approx(expected, abs=2)
+    assert result.seeds is None
+
+
+def measured(scores: np.ndarray, true: np.ndarray, truths: list[int]) -> dict:
+    """What gain_measure.py finds of images with detections of these scores, each true or false."""
+    counts = {}
+    for image in range(len(truths)):
+        rows = []
+        for threshold in (0.0, 0.3, 0.6):
+            kept = scores[image] >= threshold
+            hits = int((kept & true[image]).sum())
+            rows.append([truths[image], int(kept.sum()), hits, hits])
+        counts[f"img_{image}"] = rows
+    return {"thresholds": [0.0, 0.3, 0.6], "counts": counts, "pixel_ap": {"text": 0.7, "kernel": 0.4}}
+
+
+def test_the_threshold_of_an_image_is_chosen_by_the_other_half():
+    # Of even images 0.6 is best, of odd ones 0.3.
+    scores = np.array([[0.9, 0.4], [0.9, 0.4], [0.9, 0.4], [0.9, 0.4]])
+    true = np.array([[True, False], [True, True], [True, False], [True, True]])
+    found, counts = scores_of(measured(scores, true, [1, 2, 1, 2]))
+    assert counts == [[1, 2, 1, 1], [2, 1, 1, 1], [1, 2, 1, 1], [2, 1, 1, 1]]
+    precision, recall = 4 / 6, 4 / 6
+    assert found["hmean"] == pytest.approx(2 * precision * recall / (precision + recall))
+    assert (found["pixel_ap_text"], found["pixel_ap_kernel"]) == (0.7, 0.4)
+    assert found["ap"] == pytest.approx(1.0 * 4 / 6 + (6 / 8) * 2 / 6)  # recall 4/6 at 0.6, all at 0.3
+
+
+@pytest.fixture(scope="module")
+def finding(configs, tmp_path_factory):
+    """An untrained detector that finds regions of scores from 0.5 to 1, and what gain_measure.py says of it."""
+    checkpoint = tmp_path_factory.mktemp("finding") / "checkpoint.pth.tar"
+    cfg = load_experiment(configs["student"], ["test_cfg.min_area=0"])
+    torch.manual_seed(1)
+    detector = new_detector(cfg.model)
+    save_checkpoint(checkpoint, detector.state_dict(), cfg.config, 1, {})
+    return cfg, checkpoint, gain_measure.measure(cfg, checkpoint, "32", "cpu")
+
+
+def test_counts_are_those_of_the_test_script(finding, tmp_path):
+    cfg, checkpoint, found = finding
+    detector, _ = Evaluator.of(cfg, checkpoint, torch.device("cpu"), "32", 1)
+    dataset = cfg.task.test_set(cfg.data.test, cfg.test_cfg)
+    assert list(found["counts"]) == [record.name for record in (dataset.parser[i] for i in range(len(dataset)))]
+    for place, threshold in ((0, 0.0), (30, 0.6), (38, 0.76)):
+        assert found["thresholds"][place] == threshold
+        detector.settings = replace(cfg.test_cfg, min_score=threshold)
+        summary = detector.evaluate(dataset, detector.predict(dataset), tmp_path / f"results{place}")
+        for name, row in summary["per_image"].items():
+            wanted = [row["ground_truth"], row["predictions"], row["true_positives"], row["true_positives"]]
+            assert found["counts"][name][place] == wanted
+
+
+def test_pixel_ap_is_that_of_sorted_pixels(finding):
+    """Against a loop over the images, with targets drawn by the training pipeline at the size of the test."""
+    cfg, checkpoint, found = finding
+    dataset = cfg.task.test_set(cfg.data.test, cfg.test_cfg)
+    detector, _ = load_detector(cfg.model, checkpoint)
+    pixels = []
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        h, w = sample.image.shape[-2:]
+        scale = np.array([w / sample.original_size[1], h / sample.original_size[0]])
+        polygons = [(p * scale).astype(np.float32) for p in sample.record.polygons]
+        targets = make_targets(polygons, sample.record.ignore, (h, w), cfg.data.train.transform.ratios)
+        with torch.no_grad():
+            maps = detector(sample.image[None]).logits[0].sigmoid().numpy()
+        for y, x in np.ndindex(h // 4, w // 4):
+            block = np.s_[4 * y : 4 * y + 4, 4 * x : 4 * x + 4]
+            if targets.training_mask[block].all():
+                pixels.append((*maps[:2, y, x], targets.text[block].mean(), targets.kernels[0][block].mean()))
+    pixels = np.array(pixels)
+    for place, name in enumerate(("text", "kernel")):
+        order = np.argsort(-pixels[:, place], kind="stable")
+        label = pixels[order, 2 + place] >= 0.5
+        precision = np.cumsum(label) / np.arange(1, len(label) + 1)
+        assert found["pixel_ap"][name] == pytest.approx((precision * label).sum() / label.sum(), rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +165,7 @@ def test_without_a_gap_no_share_of_it():
         ("", "distill", "distill", {}),
         (":weight=10", "distill weight=10", "distill_weight=10", dict(weight=10)),
         (":mask='text',divisor=2", "distill mask=text divisor=2", "distill_mask=text_divisor=2", dict(divisor=2)),
+        (":weight=2,train_cfg.ema=0.5", "distill weight=2 train_cfg.ema=0.5", None, dict(weight=2)),
         (":teacher_weights=[1,0],weight=2", "distill teacher_weights=[1,0] weight=2", None, dict(weight=2)),
     ],
 )
@@ -87,7 +194,7 @@ def study(texts, out):
 def test_only_students_that_can_be_compared_are_taken(learners, configs, tmp_path):
     first, second = learners
     with pytest.raises(InputError, match="student: has no distiller"):
-        study([configs["student"]], tmp_path / "out")
+        study([first, configs["student"]], tmp_path / "out")
     second.write_text(second.read_text() + "train_cfg |= dict(lr=0.5)\n")
     with pytest.raises(InputError, match="second: another 'train_cfg' than first"):
         study([first, second], tmp_path / "out")
@@ -107,12 +214,69 @@ def test_only_students_that_can_be_compared_are_taken(learners, configs, tmp_pat
         study([f"{first}:wieght=1"], tmp_path / "out")
 
 
+def test_what_a_study_trains(learners, configs, tmp_path):
+    """Options reach the students, changes one of them; the control is the first that has no distiller."""
+    first, second = learners
+    alone, mutual = tmp_path / "alone.py", tmp_path / "mutual.py"
+    alone.write_text(first.read_text() + "del distiller\n")
+    mutual.write_text(first.read_text() + "distiller = dict(type='MutualDistiller')\n")
+    texts = [mutual, f"{second}:train_cfg.lr=0.002", f"{alone}:loss.dense_weight=0.5", f"{alone}:train_cfg.ema=0.9"]
+    found = Study([str(text) for text in texts], tmp_path / "out", "32", "cpu", options=["data.root=elsewhere"])
+    assert found.control == "alone loss.dense_weight=0.5"
+    assert [learner.name for learner in found.everything[:3]] == [TEACHER, ALONE, "mutual"]
+    assert {learner.cfg["data"]["root"] for learner in found.everything} == {"elsewhere"}
+    assert found.teacher.cfg["model"] == load_experiment(configs["teacher"]).config["model"]
+    assert "distiller" not in found.alone.cfg and found.alone.cfg["loss"] == load_experiment(first).config["loss"]
+    own = found.alone.cfg
+    for learner, section, key, value in zip(
+        found.learners[1:], ("train_cfg", "loss", "train_cfg"), ("lr", "dense_weight", "ema"), (0.002, 0.5, 0.9)
+    ):
+        assert learner.cfg[section] == own[section] | {key: value}
+        assert all(learner.cfg[name] == own[name] for name in ("model", "loss", "train_cfg") if name != section)
+    assert Study([str(mutual)], tmp_path / "other", "32", "cpu").teacher is None
+
+
 def test_a_folder_takes_one_study_at_a_time(learners, tmp_path):
     running = study(learners, tmp_path / "out")
     with pytest.raises(InputError, match="out: a study is running there"):
         study(learners, tmp_path / "out")
     running.lock.release()  # as the end of its process does
     study(learners, tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_a_study_of_a_trained_teacher_with_a_control(learners, configs, tmp_path):
+    """Mutual learning needs no teacher; the control is the student alone with another loss; options reach students."""
+    first, _ = learners
+    mutual, out, teacher = tmp_path / "mutual.py", tmp_path / "out", tmp_path / "given.pth.tar"
+    mutual.write_text(
+        first.read_text().replace("KernelMaskDistiller", "MutualDistiller") + 'distiller["teachers"] = []\n'
+    )
+    cfg = load_experiment(configs["teacher"])
+    save_checkpoint(teacher, new_detector(cfg.model).state_dict(), cfg.config, 1, {})
+    command = [sys.executable, ROOT / "benchmarks/distillation_gain.py", mutual, f"{mutual}:train_cfg.lr=0.002", first]
+    alone = tmp_path / "alone.py"
+    alone.write_text(first.read_text() + "del distiller\n")
+    command += [f"{alone}:loss.dense_weight=0.5", "--teacher", teacher, "--seeds", "1", "--precision", "32"]
+    command += ["--out", out, "--cfg-options", "data.batch_size=3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads((out / "results.json").read_text())
+    runs = {run["learner"]: run for run in results["runs"]}
+    names = ["mutual", "mutual train_cfg.lr=0.002", "first", "alone loss.dense_weight=0.5"]
+    assert [*runs] == [TEACHER, ALONE, *names] and results["control"] == names[3]
+    assert done.stdout.splitlines()[-8].count("minus control") == 1
+    configs_of = {
+        name: read_checkpoint(out / Learner(name, {}, {}).folder / "seed_0" / "checkpoint_last.pth.tar")["config"]
+        for name in runs
+        if name != TEACHER
+    }
+    assert {config["data"]["batch_size"] for config in configs_of.values()} == {3}
+    assert {name for name, config in configs_of.items() if config["loss"].get("dense_weight")} == {names[3]}
+    assert {name for name, config in configs_of.items() if config["train_cfg"]["lr"] == 0.002} == {names[1]}
+    [entry] = configs_of["first"]["distiller"]["teachers"]
+    assert entry["checkpoint"] == str(teacher) and "distiller" not in configs_of[ALONE]
+    assert not (out / "teacher" / "seed_0" / "checkpoint_last.pth.tar").exists()
 
 
 @pytest.mark.slow
@@ -134,15 +298,15 @@ def test_a_study_runs_everything_once(learners, tmp_path):
     runs = {run["learner"]: run for run in results["runs"] if run["seed"] == 0}
     assert printed.endswith((out / "results.md").read_text())
     assert cells((out / "results.md").read_text()).keys() == runs.keys()
-    assert (out / "curves.png").stat().st_size > 5000
+    assert (out / "differences.png").stat().st_size > 5000
     folders = {name: out / name.replace(" ", "_") / "seed_0" for name in runs}
     assert len({run["revision"] for run in runs.values()}) == 1
     saved = {
         name: torch.load(folder / "checkpoint_last.pth.tar", weights_only=True) for name, folder in folders.items()
     }
     for name, run in runs.items():
-        assert run["scores"]["hmean"] == saved[name]["metrics"]["hmean"] == pytest.approx(run["curve"][-1][1])
-        assert [step for step, _ in run["curve"]] == ([3, 6] if name == TEACHER else [3])
+        found = json.loads((folders[name] / "measured.json").read_text())
+        assert (run["scores"], run["counts"]) == scores_of(found) and len(run["counts"]) == 3
     assert "distiller" not in saved[ALONE]["config"]
     distiller = saved["second temperature=2.0"]["config"]["distiller"]
     assert (distiller["type"], distiller["temperature"]) == ("ChannelWiseDistiller", 2.0)
@@ -170,7 +334,7 @@ def test_plot_of_any_number_of_learners(tmp_path):
 
 @pytest.mark.parametrize("study", ["synthetic", "icdar2015"])
 def test_the_page_of_results_carries_the_figures_of_the_files(study):
-    runs = read_runs(ROOT / f"benchmarks/results/gain_{study}.json")
+    runs, _ = read_runs(ROOT / f"benchmarks/results/gain_{study}.json")
     listed = [Learner.parse(text).name for text in (ROOT / f"benchmarks/studies/{study}.txt").read_text().split()]
     assert list(dict.fromkeys(run.learner for run in runs)) == [TEACHER, ALONE, *listed]
     lines = table(runs).splitlines()
@@ -179,7 +343,7 @@ def test_the_page_of_results_carries_the_figures_of_the_files(study):
 
 
 def test_the_headline_of_the_readme_is_that_of_the_study():
-    rows = cells(table(read_runs(ROOT / "benchmarks/results/gain_synthetic.json")))
+    rows = cells(table(*read_runs(ROOT / "benchmarks/results/gain_synthetic.json")))
     readme = " ".join((ROOT / "README.md").read_text().split())
     for learner in HEADLINE:
         assert f"{rows[learner][1]}" in readme, learner
