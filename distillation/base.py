@@ -65,8 +65,9 @@ class Supervised(Learner):
         return StepResult(*self.supervise(self.student(batch.images).logits, batch))
 
     def supervise(self, logits: Tensor, batch: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Losses and metrics of the student's own task."""
-        return self.loss(logits, batch.text, batch.kernels, batch.training_mask, batch.instances)
+        """Losses and metrics of the student's own task, of the images that have labels."""
+        maps = logits, batch.text, batch.kernels, batch.training_mask, batch.instances
+        return self.loss(*(own[: batch.labelled] for own in maps))
 
 
 class SupervisedObjects(Learner):
@@ -94,6 +95,7 @@ class Distiller(Supervised):
 
     Attributes:
         needs_teachers: False if the method works without any, too.
+        needs_labels: False if its terms read no labels, so that it teaches on images without any (data.unlabelled).
         teacher_dtype: precision of the teachers: float32, or mixed precision with bfloat16 or float16; None for that of
             the student's training.
 
@@ -102,6 +104,7 @@ class Distiller(Supervised):
     """
 
     needs_teachers: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = True
     teacher_dtype: torch.dtype | None = None
 
     def __init__(self, student: nn.Module, loss: nn.Module | None, teachers: Sequence[nn.Module]) -> None:

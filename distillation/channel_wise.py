@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,6 +36,8 @@ class ChannelWiseDistiller(TextDistiller):
         response_weight: weight of the term of the output maps; the paper has 3 for them, and uses one of both terms.
         temperature: softmax temperature of both terms.
     """
+
+    needs_labels: ClassVar[bool] = False
 
     def __init__(
         self,

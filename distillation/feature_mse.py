@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +20,8 @@ class FeatureMSEDistiller(TextDistiller):
         student, loss, teachers, teacher_weights: see TextDistiller.
         weight: weight of the squared difference, which is averaged over images, channels and pixels.
     """
+
+    needs_labels: ClassVar[bool] = False
 
     def __init__(self, *core: Any, weight: float = 1.0, **more: Any) -> None:
         super().__init__(*core, **more)

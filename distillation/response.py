@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,6 +23,8 @@ class ResponseDistiller(TextDistiller):
         student, loss, teachers, teacher_weights: see TextDistiller.
         weight: weight of the cross-entropy, which is averaged over images, maps and pixels.
     """
+
+    needs_labels: ClassVar[bool] = False
 
     def __init__(self, *core: Any, weight: float = 1.0, **more: Any) -> None:
         super().__init__(*core, **more)

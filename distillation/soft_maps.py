@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -46,6 +46,8 @@ class SoftMapDistiller(TextDistiller):
         student, loss, teachers, teacher_weights: see TextDistiller.
         bce_weight, dice_weight, temperature: see SoftMapTerms.
     """
+
+    needs_labels: ClassVar[bool] = False
 
     def __init__(
         self,

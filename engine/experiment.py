@@ -13,7 +13,7 @@ from dataset import Split
 from distillation import LEARNERS
 from engine.checks import check_names, check_settings, check_typed
 from engine.config import SECTIONS, read_config
-from engine.settings import DataSettings, DistillerSettings, TeacherSettings, TrainSettings
+from engine.settings import DataSettings, DistillerSettings, TeacherSettings, TrainSettings, UnlabelledSettings
 from engine.tasks import task_of
 from engine.tasks.base import Task
 from errors import InputError
@@ -77,16 +77,21 @@ def experiment_of(config: Mapping[str, Any], path: str | Path) -> Experiment:
     _check_model(config["model"])
     task = task_of(config)
     task.check(config)
+    data = _data(config["data"], task)
+    distiller = _distiller(config["distiller"]) if "distiller" in config else None
+    if data.unlabelled and (distiller is None or distiller.kind.needs_labels):
+        who = "a network alone" if distiller is None else distiller.kind.__name__
+        raise InputError(f"data.unlabelled: {who} learns nothing without labels; use SoftMapDistiller, or leave it out")
     return Experiment(
         path=str(path),
         config=dict(config),
         task=task,
         model=config["model"],
         loss=config.get("loss"),
-        data=_data(config["data"], task),
+        data=data,
         train_cfg=check_settings("train_cfg", config, TrainSettings),
         test_cfg=check_settings("test_cfg", config, task.settings),
-        distiller=_distiller(config["distiller"]) if "distiller" in config else None,
+        distiller=distiller,
     )
 
 
@@ -109,7 +114,22 @@ def _data(data: Any, task: Task) -> DataSettings:
             raise InputError(f"data.{key}={value!r}: expected a whole number, {least} or more")
     if data.get("train") is None:
         raise InputError("data.train is missing")
-    return DataSettings(**{**data, "train": _split(data, "train", task), "test": _split(data, "test", task)})
+    splits = {name: _split(data, name, task) for name in ("train", "test")}
+    return DataSettings(**{**data, **splits, "unlabelled": _unlabelled(data.get("unlabelled"), task)})
+
+
+def _unlabelled(section: Any, task: Task) -> UnlabelledSettings | None:
+    if section is None:
+        return None
+    if not task.takes_unlabelled:
+        raise InputError("data.unlabelled: is for text detectors; leave it out")
+    check_names("data.unlabelled", section, keywords(UnlabelledSettings))
+    root, size = section.get("root"), section.get("batch_size")
+    if not isinstance(root, str):
+        raise InputError(f"data.unlabelled.root={root!r}: expected the path of a folder")
+    if type(size) is not int or size < 1:
+        raise InputError(f"data.unlabelled.batch_size={size!r}: expected a whole number, 1 or more")
+    return UnlabelledSettings(root, size)
 
 
 def _split(data: Mapping[str, Any], name: str, task: Task) -> Split | None:

@@ -126,6 +126,19 @@ class TestSettings:
 
 
 @dataclass(frozen=True)
+class UnlabelledSettings:
+    """Pictures without labels that a distillation adds to every batch, `data.unlabelled`.
+
+    Attributes:
+        root: folder of the images, with the folders below it.
+        batch_size: pictures in a step, of all processes together, besides those of `data.batch_size`.
+    """
+
+    root: str
+    batch_size: int
+
+
+@dataclass(frozen=True)
 class DataSettings:
     """Data of an experiment, the `data` section.
 
@@ -135,6 +148,8 @@ class DataSettings:
         test: the test split; None for an experiment that only trains.
         batch_size: training images in a step, of all processes together; None for one that only tests.
         num_workers: number of processes that read images; None for one per core, 8 at most.
+        unlabelled: pictures of which the teacher's output alone is learnt; they are augmented as those of `train`. None
+            for none.
     """
 
     root: str
@@ -142,6 +157,7 @@ class DataSettings:
     test: Split | None = None
     batch_size: int | None = None
     num_workers: int | None = None
+    unlabelled: UnlabelledSettings | None = None
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ class TextBatch:
         instances: (B, H, W) uint8, 1..n the instance of each text pixel (n <= 200), 0 background and text
             that is only in ignored regions.
         names: B image names, for messages.
+        labelled: number of the images that have labels, which come first; None for all. The maps of the others are
+            those of an image without text.
     """
 
     images: Tensor
@@ -55,6 +57,7 @@ class TextBatch:
     training_mask: Tensor
     instances: Tensor
     names: list[str]
+    labelled: int | None = None
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> TextBatch:
         """The batch on another device."""

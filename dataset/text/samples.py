@@ -28,11 +28,12 @@ from errors import InputError
 
 @dataclass(frozen=True)
 class TrainSample:
-    """One augmented image (3, S, S) float32 and its maps, S the training size."""
+    """One augmented image (3, S, S) float32 and its maps, S the training size; labelled: False if they mean nothing."""
 
     image: np.ndarray
     targets: Targets
     name: str
+    labelled: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class TestTransform:
 
 
 def collate(samples: Sequence[TrainSample]) -> TextBatch:
-    """Stacks training samples of one size into a batch."""
+    """Stacks training samples of one size, those with labels first, into a batch."""
 
     def stack(arrays: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(arrays))
@@ -134,6 +135,7 @@ def collate(samples: Sequence[TrainSample]) -> TextBatch:
         training_mask=stack([s.targets.training_mask for s in samples]),
         instances=stack([s.targets.instances for s in samples]),
         names=[s.name for s in samples],
+        labelled=sum(s.labelled for s in samples),
     )
 
 

@@ -49,12 +49,14 @@ class Task(ABC):
     """Data, networks and measurement of a task. `results` below are what Evaluator.predict returns.
 
     Attributes:
+        takes_unlabelled: True if `data.unlabelled` can be trained on.
         scores: names of the summary's scores that are logged and listed.
         headline: the score that decides which checkpoint is the best.
         settings: class of the `test_cfg` section.
         collate: function that makes a batch of training samples.
     """
 
+    takes_unlabelled: ClassVar[bool] = False
     scores: ClassVar[tuple[str, ...]]
     headline: ClassVar[str]
     settings: ClassVar[type]

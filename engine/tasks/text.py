@@ -49,6 +49,7 @@ FEW = 50  # images examined again if nothing was detected
 class TextTask(Task):
     """Images to polygons, scored by the protocol of a benchmark."""
 
+    takes_unlabelled = True
     scores = ("precision", "recall", "hmean")
     headline = "hmean"
     settings = TestSettings

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import lightning as L
 from torch.utils.data import DataLoader
 
-from dataset import EpochSampler
+from dataset import EpochSampler, MixedBatches, MixedDataset
 from engine.inference.parallel import start_worker, worker_count
 from engine.settings import DataSettings
 from engine.tasks.base import Task
 from errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 class DataModule(L.LightningDataModule):
@@ -43,8 +48,20 @@ class DataModule(L.LightningDataModule):
         self.workers = worker_count(data.num_workers, world_size)
         self.dataset = task.train_set(data.train, seed)
         self.share = len(self._sampler(rank=0))
+        self.mixed = self._mixed(data, seed)
         self.batch_size = min(batch_size // world_size, self.share)  # a set smaller than one batch is taken whole
         task.check_batch(self.dataset, self.batch_size)
+
+    def _mixed(self, data: DataSettings, seed: int) -> MixedDataset | None:
+        if data.unlabelled is None:
+            return None
+        size = data.unlabelled.batch_size
+        if size % self.world_size:
+            raise InputError(f"data.unlabelled.batch_size={size}: expected a multiple of {self.world_size} processes")
+        self.unlabelled = size // self.world_size
+        mixed = MixedDataset(self.dataset, data.unlabelled.root, data.train.transform, seed)
+        logger.info(mixed.pictures.overview())
+        return mixed
 
     @property
     def batches_per_epoch(self) -> int:
@@ -57,12 +74,14 @@ class DataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         sampler = self._sampler(self.trainer.global_rank if self.trainer else 0)
         sampler.set_epoch(self.first_epoch)
+        order: dict[str, Any] = {"batch_size": self.batch_size, "sampler": sampler, "drop_last": True}
+        if self.mixed:
+            batches = MixedBatches(sampler, self.batch_size, len(self.mixed.pictures), self.unlabelled)
+            order = {"batch_sampler": batches}
         return DataLoader(
-            self.dataset,
-            self.batch_size,
-            sampler=sampler,
+            self.mixed or self.dataset,
+            **order,
             collate_fn=self.task.collate,
-            drop_last=True,
             num_workers=self.workers,
             worker_init_fn=start_worker,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",

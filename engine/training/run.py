@@ -106,7 +106,7 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
     classes = getattr(data.dataset, "classes", ())
     run = identity(cfg, learner, len(data.dataset), args.devices, classes)
     validation = Validation(_measure(cfg, learner.student, args.precision, folder), settings.val_interval, task.scores)
-    check_output("--work-dir", folder, data_places(cfg.data, data.dataset))
+    check_output("--work-dir", folder, data_places(cfg.data, data.dataset, data.mixed and data.mixed.pictures))
     if validation.measure is not None:
         task.check_result_path("--work-dir", folder / RESULTS, ())
     average = None if settings.ema is None else WeightAverage(settings.ema)
@@ -148,8 +148,9 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
             if args.devices > 1:  # else the other processes wait for this one
                 trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL
             raise
-    for line in data.dataset.issues.summary():
-        logger.warning("%s", line)
+    for issues in [data.dataset.issues, *([data.mixed.pictures.issues] if data.mixed else [])]:
+        for line in issues.summary():
+            logger.warning("%s", line)
     logger.info("done: %s", folder / "checkpoint_last.pth.tar")
     return folder
 
