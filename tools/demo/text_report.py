@@ -123,22 +123,19 @@ def _networks(summary: Mapping[str, Any]) -> Iterator[Html]:
 
 
 def _curves(runs: Mapping[str, Path]) -> Figure:
-    drawing = Figure(figsize=(11, 3.4), layout="constrained")
-    task, terms, hmean = drawing.subplots(1, 3)
+    drawing = Figure(figsize=(8, 3.4), layout="constrained")
+    task, terms = drawing.subplots(1, 2)
     logs = {name: read_log(folder) for name, folder in runs.items()}
     own = [key for key in logs["student_alone"] if key.startswith("loss/")]
     for name, log in logs.items():
         style = dict(label=TITLES[name], color=COLOURS[name])
         task.plot(log[own[0]][:, 0], sum(log[key][:, 1] for key in own), **style)
-        if "val/hmean" in log:
-            hmean.plot(*log["val/hmean"].T, marker="o", **style)
     for key, points in logs["student"].items():
         if key.startswith("loss/") and key not in own:
             terms.plot(*points.T, label=key.removeprefix("loss/"))
     task.set(title="losses of the labels, summed", xlabel="step", yscale="log")
     terms.set(title="terms of the distillation", xlabel="step", yscale="log")
-    hmean.set(title="hmean on the test split", xlabel="step", ylim=(0, 1))
-    for axes in (task, terms, hmean):
+    for axes in (task, terms):
         axes.legend(fontsize=8)
         axes.grid(alpha=0.3)
     return drawing
