@@ -6,6 +6,7 @@ from distillation.feature_mse import FeatureMSEDistiller
 from distillation.fgd import FGDDistiller
 from distillation.fgd_text import FGDTextDistiller
 from distillation.kernel_mask import KernelMaskDistiller, kernel_mask_loss, mask_mean_loss
+from distillation.masked_generative import MaskedGenerativeDistiller
 from distillation.multineck.centers import Centers, load_centers
 from distillation.multineck.learner import MultiNeckDistiller
 from distillation.mutual import MutualDistiller
@@ -23,6 +24,7 @@ __all__ = [
     "FeatureMSEDistiller",
     "KernelMaskDistiller",
     "Learner",
+    "MaskedGenerativeDistiller",
     "MultiNeckDistiller",
     "MutualDistiller",
     "ResponseDistiller",

@@ -13,6 +13,7 @@ from distillation import (
     FeatureMSEDistiller,
     FGDTextDistiller,
     KernelMaskDistiller,
+    MaskedGenerativeDistiller,
     MutualDistiller,
     ResponseDistiller,
     SoftMapDistiller,
@@ -30,6 +31,7 @@ METHODS = {
     "feature_mse": (FeatureMSEDistiller, {}),
     "response": (ResponseDistiller, {}),
     "soft_maps": (SoftMapDistiller, {}),
+    "mgd": (MaskedGenerativeDistiller, dict(masked=0.0)),
     "fgd": (FGDTextDistiller, dict(channels=16)),
 }
 
@@ -157,6 +159,27 @@ def test_a_student_of_a_teacher_with_hard_opinions_learns_them():
         optimiser.step()
     assert (own.sigmoid() - target.sigmoid())[:, :2, 8:].abs().max() < 0.02
     assert not own[:, :2, :8].any() and not own[:, 2:].any()  # ignored pixels, embeddings
+
+
+def test_masked_generative_term():
+    """The generator is given whole pixels or none of them; the difference is summed over the map of an image."""
+    learner, batch = learner_of("mgd", masked=0.75, weight=0.25).eval(), random_batch()
+    given = []
+    learner.generate[0].register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach()))
+    torch.manual_seed(0)
+    losses = learner(batch).losses
+    learnt, taught = outputs(learner, batch)
+    kept = given[0].abs().sum(1) > 0
+    assert kept.float().mean() == pytest.approx(0.25, abs=0.08) and not torch.equal(kept[0], kept[1])
+    torch.testing.assert_close(given[0], learnt.fused * kept[:, None])
+    first, _, second = learner.generate[0].double()
+    with torch.no_grad():
+        generated = second(first(given[0].double()).clamp(min=0)).numpy()
+    expected = 0.25 * np.mean([((g - t) ** 2).sum() for g, t in zip(generated, taught.fused.double().numpy())])
+    assert losses["mgd"].item() == pytest.approx(expected, rel=1e-5)
+    torch.manual_seed(1)
+    learner.float()(batch)
+    assert not torch.equal(given[0] != 0, given[-1] != 0)  # another draw
 
 
 def mutual(teachers: int, **options):
@@ -297,6 +320,8 @@ def test_two_teachers_have_terms_of_their_own(method):
         one = kind(student, PANLoss(), teachers[index : index + 1], **options).eval()
         if method == "fgd":  # each teacher has context blocks of its own
             one.pyramids[0].load_state_dict(both.pyramids[index].state_dict())
+        elif method == "mgd":
+            one.generate[0].load_state_dict(both.generate[index].state_dict())
         alone = {name: value for name, value in one(random_batch()).losses.items() if name not in task}
         counted += len(alone)
         for name, value in alone.items():
@@ -324,6 +349,8 @@ def test_a_narrower_student_learns_through_projections_of_its_features(method):
     sum(value for name, value in losses.items() if name not in ("text", "kernel", "embedding")).backward()
     assert any(p.grad is not None and p.grad.any() for p in student.backbone.parameters())
     added = [p for name, p in learner.named_parameters() if "_match" in name]
+    if method == "mgd":
+        added += [*learner.generate.parameters()]
     assert bool(added) == (method not in ("response", "soft_maps"))
     assert all(p.grad is not None for p in added)
     assert set(learner.student_state_dict()) == set(build_detector(small_model(channels=8)).state_dict())
