@@ -38,7 +38,6 @@ class FGDTextDistiller(TextDistiller):
 
     Args:
         student, loss, teachers, teacher_weights: see TextDistiller. Each teacher has context modules of its own.
-        channels: number of channels of each level of the teachers' pyramids.
         temperature, alpha, beta, gamma, lambda_: see fgd_terms.FGDTerms; the defaults are those of the paper.
 
     Raises:
@@ -50,7 +49,6 @@ class FGDTextDistiller(TextDistiller):
     def __init__(
         self,
         *core: Any,
-        channels: int = 128,
         temperature: float = 0.5,
         alpha: float = 1e-3,
         beta: float = 5e-4,
@@ -61,7 +59,7 @@ class FGDTextDistiller(TextDistiller):
         super().__init__(*core, **more)
         self.match_pyramids()
         options = dict(temperature=temperature, alpha=alpha, beta=beta, gamma=gamma, lambda_=lambda_)
-        self.pyramids = nn.ModuleList(PyramidTerms(channels, **options) for _ in self.teachers)
+        self.pyramids = nn.ModuleList(PyramidTerms(t.neck.channels[0], **options) for t in self.teachers)
 
     def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
         masks = box_masks(instance_boxes(batch.instances), taught.pyramid)

@@ -3,5 +3,4 @@ _base_ = ["../_base_/model/demo_r18.py", "../_base_/data/study.py", "../_base_/s
 distiller = dict(
     type="FGDTextDistiller",
     teachers=[dict(config="config/study/teacher.py", checkpoint="work_dirs/study_teacher/checkpoint_last.pth.tar")],
-    channels=32,
 )

@@ -73,6 +73,7 @@ class Pictures(Folder):
         self.classes = classes
         self._source: Source | None = None
         self._video: cv2.VideoWriter | None = None
+        self._place = path
 
     def write(self, frame: Frame, job: Job) -> None:
         if self.classes is None:
@@ -85,19 +86,27 @@ class Pictures(Folder):
         if self._source is not frame.source:
             self.close()
             self.path.mkdir(parents=True, exist_ok=True)
-            place = self.path / f"{frame.source.name}.mp4"
+            self._place = self.path / f"{frame.source.name}.mp4"
             size = picture.shape[1::-1]
             rate = Video(frame.source.path).rate
-            self._video = cv2.VideoWriter(str(place), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
+            self._video = cv2.VideoWriter(str(self._aside), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
             if not self._video.isOpened():
-                raise InputError(f"{self.option} {place}: OpenCV cannot write this video of {size[0]}x{size[1]} pixels")
+                self._video = None
+                where = f"{self.option} {self._place}"
+                raise InputError(f"{where}: OpenCV cannot write this video of {size[0]}x{size[1]} pixels")
             self._source = frame.source
         self._video.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
         if self._video is not None:
             self._video.release()
+            self._aside.replace(self._place)
         self._source = self._video = None
+
+    @property
+    def _aside(self) -> Path:
+        """Where the video grows: under its own name it is whole."""
+        return self._place.with_name(f".{self._place.stem}.part.mp4")
 
 
 class Crops(Folder):

@@ -32,7 +32,7 @@ METHODS = {
     "response": (ResponseDistiller, {}),
     "soft_maps": (SoftMapDistiller, {}),
     "mgd": (MaskedGenerativeDistiller, dict(masked=0.0)),
-    "fgd": (FGDTextDistiller, dict(channels=16)),
+    "fgd": (FGDTextDistiller, {}),
 }
 
 

@@ -144,6 +144,7 @@ def test_a_video_gives_a_video(bright_model, tmp_path):
     assert [(frame["frame"], frame["seconds"]) for frame in entry["frames"]] == [(i, i / 10) for i in range(5)]
     for number, frame in enumerate(entry["frames"]):
         assert np.abs(np.array(boxes(frame)) - [16 * number, 16, 16 * number + 48, 48]).max() <= 4
+    assert [path.name for path in (tmp_path / "vis").iterdir()] == ["clip.mp4"]
     drawn = cv2.VideoCapture(str(tmp_path / "vis" / "clip.mp4"))
     assert (drawn.get(cv2.CAP_PROP_FRAME_COUNT), drawn.get(cv2.CAP_PROP_FPS)) == (5, 10)
     assert len(list((tmp_path / "crops").glob("clip_00000?_0.jpg"))) == 5
