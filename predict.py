@@ -7,6 +7,7 @@ and counted; the exit code is then 1.
 """
 
 import argparse
+import hashlib
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -19,10 +20,12 @@ end_on_signals("interrupted; what was detected so far is kept")  # before the im
 
 from engine.inference import Predictor
 from engine.inference.prediction_files import Crops, Json, Maps, Output, Pictures, Texts
+from engine.inference.prediction_lines import SHARD, JsonLines, shard_of, shard_path
 from engine.inference.predictor import Job
 from engine.inference.runtimes import RUNTIMES, runtime_of
 from engine.inference.sources import Frame, Source, Video, expand, frames_of
 from engine.inference.text_predictor import LONG_SIDE, OVERLAP
+from files import file_sha256
 
 DEFAULT = Path("outputs/predict")
 TEXT_ONLY = ("short_side", "long_side", "tile", "overlap", "min_score", "min_area", "bbox_type")
@@ -31,18 +34,35 @@ TEXT_ONLY = ("short_side", "long_side", "tile", "overlap", "min_score", "min_are
 def main(args: argparse.Namespace) -> None:
     if args.batch_size < 1 or args.workers < 0 or (args.threads is not None and args.threads < 1):
         raise InputError("--batch-size and --threads: expected 1 or more; --workers: 0 or more")
+    shard = args.shard and shard_of(args.shard)
+    if shard and (args.json or not args.jsonl):
+        raise InputError(
+            "--shard: goes with --jsonl and without --json; tools/merge_predictions.py makes one file of all"
+        )
     sources = expand(args.input)
     options = {name: value for name in TEXT_ONLY if (value := getattr(args, name)) is not None}
     runtime = runtime_of(args.model, args.runtime)
     place = args.device, args.precision, args.threads
     predictor = Predictor.load(args.model, runtime, *place, batch_size=args.batch_size, workers=args.workers, **options)
     outputs = outputs_of(args, predictor, runtime)
+    if args.jsonl:
+        path = shard_path(args.jsonl, shard) if shard else args.jsonl
+        outputs.append(
+            JsonLines("--jsonl", path, about_run(args, predictor, runtime, sources, shard), classes_of(predictor))
+        )
+    if shard:
+        sources = sources[shard[0] - 1 :: shard[1]]
     for output in outputs:
         output.check(sources, [Path(args.model)])
     start = time.perf_counter()
     pictures, found, skipped = detect(predictor, sources, outputs)
     seconds = time.perf_counter() - start
+    lines = [output for output in outputs if isinstance(output, JsonLines)]
+    for output in lines:
+        output.complete()
     rate = f"{pictures / seconds:.1f} images/s ({runtime})"
+    if before := sum(len(output.done) for output in lines):
+        say(f"{before} images were done before")
     say(f"{pictures} images, {found} detections, {len(skipped)} files skipped; {rate}")
     say("   ".join(f"{output.option} {output.path}" for output in outputs))
     if skipped:
@@ -51,8 +71,7 @@ def main(args: argparse.Namespace) -> None:
 
 def outputs_of(args: argparse.Namespace, predictor: Predictor, runtime: str) -> list[Output]:
     """What the options ask for."""
-    is_text = predictor.task == "text"
-    classes = None if is_text else predictor.classes
+    is_text, classes = predictor.task == "text", classes_of(predictor)
     for option in () if is_text else ("txt", "crops", "maps"):
         if getattr(args, option) is not None:
             raise InputError(f"--{option}: {args.model} is of an object detector; it goes with --json and --vis")
@@ -61,11 +80,11 @@ def outputs_of(args: argparse.Namespace, predictor: Predictor, runtime: str) -> 
     folders = [place.resolve() for place in (args.txt, args.vis, args.crops, args.maps) if place]
     if len(set(folders)) < len(folders):
         raise InputError("--txt, --vis, --crops, --maps: name folders of their own, as names of files could meet")
-    if not any((args.json, args.txt, args.vis, args.crops, args.maps)):
+    if not any((args.json, args.jsonl, args.txt, args.vis, args.crops, args.maps)):
         args.json, args.vis = DEFAULT / "predictions.json", DEFAULT
     outputs: list[Output] = []
     if args.json:
-        about = {"model": str(args.model), "runtime": runtime, "task": predictor.task}
+        about = about_model(args, predictor, runtime)
         outputs.append(Json("--json", args.json, about, classes))
     if args.txt:
         texts = Texts("--txt", args.txt, args.txt_format or predictor.protocol, args.scores)
@@ -81,29 +100,54 @@ def outputs_of(args: argparse.Namespace, predictor: Predictor, runtime: str) -> 
     return outputs
 
 
+def classes_of(predictor: Predictor) -> tuple[str, ...] | None:
+    """Names of an object detector's labels; None for text."""
+    return None if predictor.task == "text" else predictor.classes
+
+
+def about_model(args: argparse.Namespace, predictor: Predictor, runtime: str) -> dict[str, str]:
+    """What detects."""
+    return {"model": str(args.model), "runtime": runtime, "task": predictor.task}
+
+
+def about_run(
+    args: argparse.Namespace, predictor: Predictor, runtime: str, sources: list[Source], shard: tuple[int, int] | None
+) -> dict[str, object]:
+    """What detects, how, and in what: two runs with the same are one run."""
+    files = hashlib.sha256("\n".join(str(source.path) for source in sources).encode()).hexdigest()
+    return {
+        **about_model(args, predictor, runtime),
+        "sha256": file_sha256(args.model),
+        "options": {name: value for name in TEXT_ONLY if (value := getattr(args, name)) is not None},
+        "inputs": len(sources),
+        "inputs_sha256": files,
+        SHARD: shard and list(shard),
+    }
+
+
 def detect(predictor: Predictor, sources: list[Source], outputs: list[Output]) -> tuple[int, int, list[str]]:
     """Detects in all pictures and writes what is found; returns how many there are of both, and what was skipped."""
     skipped: list[str] = []
 
-    def skip(what: str, error: InputError) -> None:
-        skipped.append(what)
+    def skip(source: Source, error: InputError) -> None:
+        skipped.append(str(source.path))
         say(f"skipped: {error}", sys.stderr)
         for output in outputs:
-            if isinstance(output, Json):
-                output.skip(what, error)
+            output.skip(source, error)
 
     def pictures() -> Iterator[tuple[Frame, object]]:
+        done = [output.is_done for output in outputs if isinstance(output, JsonLines)]
         for source in sources:
             try:
-                yield from frames_of(source)
+                yield from (item for item in frames_of(source) if not any(known(item[0]) for known in done))
             except InputError as error:
-                skip(str(source.path), error)
+                skip(source, error)
 
     count, found = 0, 0
     try:
         for job in progress(predictor.stream(pictures()), sources):
             if job.error is not None:
-                skip(str(job.key), job.error)
+                skip(job.key.source, job.error)
                 continue
             count += 1
             warn_if_small(predictor, job)
@@ -145,6 +189,7 @@ if __name__ == "__main__":
     parser.add_argument("input", metavar="INPUT", nargs="+", help="images, folders, patterns ('a/**/*.jpg'), videos")
     writes = parser.add_argument_group("what to write")
     writes.add_argument("--json", type=Path, metavar="FILE", help="polygons, scores and sizes of all pictures")
+    writes.add_argument("--jsonl", type=Path, metavar="FILE", help="the same, a line a picture; a second run goes on")
     writes.add_argument("--txt", type=Path, metavar="DIR", help="a result file a picture, as the benchmarks take them")
     writes.add_argument("--txt-format", metavar="PROTOCOL", help="ctw1500, total_text, ... (default: the model's)")
     writes.add_argument("--scores", action="store_true", help="append the score to each line of --txt")
@@ -160,6 +205,7 @@ if __name__ == "__main__":
     how.add_argument("--min-area", type=float, metavar="N", help="smallest area, in pixels of the scaled picture")
     how.add_argument("--bbox-type", choices=["poly", "rect"], help="outlines, or rectangles (default: the model's)")
     where = parser.add_argument_group("where to run")
+    where.add_argument("--shard", metavar="I/N", help="the I-th of N parts of the input; names its --jsonl after that")
     where.add_argument("--runtime", choices=["torch", *RUNTIMES], help="default: what takes MODEL and is installed")
     where.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: the runtime's)")
     where.add_argument("--batch-size", type=int, default=1, metavar="N", help="pictures of one size at once, default 1")

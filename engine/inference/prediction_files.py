@@ -49,6 +49,9 @@ class Output(ABC):
     def write(self, frame: Frame, job: Job) -> None:
         """Writes, or keeps, what was found in a picture."""
 
+    def skip(self, source: Source, error: InputError) -> None:  # noqa: B027 - most do not tell
+        """Takes note of a file that cannot be read."""
+
     def close(self) -> None:  # noqa: B027 - most keep nothing
         """Writes what was kept; called once, also after an error or Ctrl-C."""
 
@@ -186,9 +189,7 @@ class Json(Output):
         self._order = [source.path for source in sources]
 
     def write(self, frame: Frame, job: Job) -> None:
-        height, width = job.picture.shape[:2]
-        found = self._texts(job.result) if self.classes is None else self._objects(job.result)
-        own = {"width": width, "height": height, "detections": found}
+        own = entry_of(job, self.classes)
         path = frame.source.path
         if frame.number is None:
             self._images[path] = {"file": str(path), "name": frame.name, **own}
@@ -196,9 +197,8 @@ class Json(Output):
             video = self._images.setdefault(path, {"file": str(path), "name": frame.source.name, "frames": []})
             video["frames"].append({"frame": frame.number, "seconds": round(frame.seconds, 3), **own})
 
-    def skip(self, what: str, error: InputError) -> None:
-        """Keeps the name of a file that could not be read, and why."""
-        self._skipped.append({"file": what, "error": str(error)})
+    def skip(self, source: Source, error: InputError) -> None:
+        self._skipped.append({"file": str(source.path), "error": str(error)})
 
     def close(self) -> None:
         images = [self._images[path] for path in self._order if path in self._images]
@@ -206,23 +206,36 @@ class Json(Output):
         with write_aside(self.path) as aside:
             aside.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
 
-    def _texts(self, result: Sequence[Detection]) -> list[dict[str, Any]]:
-        return [
-            {"polygon": np.round(polygon.astype(np.float64), 2).tolist(), "score": round(score, 4)}
-            for polygon, score in result
-        ]
 
-    def _objects(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-        rows = zip(result["boxes"].tolist(), result["labels"].tolist(), result["scores"].tolist())
-        return [
-            {
-                "box": [round(value, 2) for value in box],
-                "label": label,
-                **({"class": self.classes[label - 1]} if self.classes else {}),
-                "score": round(score, 4),
-            }
-            for box, label, score in rows
-        ]
+def entry_of(job: Job, classes: Sequence[str] | None) -> dict[str, Any]:
+    """Size of a picture and what was found in it, for JSON.
+
+    Args:
+        classes: names of an object detector's labels; None for text.
+    """
+    height, width = job.picture.shape[:2]
+    found = _texts(job.result) if classes is None else _objects(job.result, classes)
+    return {"width": width, "height": height, "detections": found}
+
+
+def _texts(result: Sequence[Detection]) -> list[dict[str, Any]]:
+    return [
+        {"polygon": np.round(polygon.astype(np.float64), 2).tolist(), "score": round(score, 4)}
+        for polygon, score in result
+    ]
+
+
+def _objects(result: Mapping[str, Any], classes: Sequence[str]) -> list[dict[str, Any]]:
+    rows = zip(result["boxes"].tolist(), result["labels"].tolist(), result["scores"].tolist())
+    return [
+        {
+            "box": [round(value, 2) for value in box],
+            "label": label,
+            **({"class": classes[label - 1]} if classes else {}),
+            "score": round(score, 4),
+        }
+        for box, label, score in rows
+    ]
 
 
 def straightened(picture: np.ndarray, polygon: np.ndarray) -> np.ndarray:

@@ -24,10 +24,12 @@ class Source:
     Attributes:
         path: the file.
         name: name of what is written for it, unlike that of all others; without extension.
+        number: its place among the inputs, from 0.
     """
 
     path: Path
     name: str
+    number: int = 0
 
     @property
     def is_video(self) -> bool:
@@ -77,7 +79,7 @@ def expand(inputs: Sequence[str]) -> list[Source]:
             if not found:
                 raise InputError(f"{given}: there is no such file or folder, and no file of that pattern")
         paths |= dict.fromkeys(found)
-    return [Source(path, name) for path, name in zip(paths, _names(list(paths)))]
+    return [Source(path, name, number) for number, (path, name) in enumerate(zip(paths, _names(list(paths))))]
 
 
 def _is_picture(file: Path) -> bool:
