@@ -151,9 +151,9 @@ class Study:
         numbers = {learner.name: learner.seeds or seeds for learner in self.learners}
         most = max(numbers.values())
         numbers |= {TEACHER: min(most, self.teachers or most), ALONE: most}
-        tasks = [(learner, seed) for learner in self.everything for seed in range(numbers[learner.name])]
+        tasks = [(learner, seed) for seed in range(most) for learner in self.everything if seed < numbers[learner.name]]
         with ThreadPoolExecutor(jobs) as pool:
-            for learner, seed in tasks:  # teachers first: who waits for one waits for a run that has begun
+            for learner, seed in tasks:  # the teacher first: who waits for one waits for a run that has begun
                 self.futures[learner.name, seed] = pool.submit(self.train, learner, seed)
             try:
                 failures = {task: future.exception() for task, future in self.futures.items()}
