@@ -164,7 +164,8 @@ class Study:
             if error is not None and not isinstance(error, InputError):
                 raise error
         failed = {name for (name, _), error in failures.items() if error is not None}
-        runs = [future.result() for (name, _), future in self.futures.items() if name not in failed]
+        names = [learner.name for learner in self.everything if learner.name not in failed]
+        runs = [future.result() for name in names for (own, _), future in self.futures.items() if own == name]
         return runs, sorted({str(error) for error in failures.values() if error is not None})
 
     def train(self, learner: Learner, seed: int) -> Run:
