@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> None:
     cfg = cli.load(args)
     device = resolve_device(args.device)
     check_precision(args.precision, device)
-    cli.check_counts(args, device)
+    cli.check_counts(args)
     folder = Path(args.folder or Path("work_dirs") / cli.run_name(args.config))
     work_dir = Path(args.work_dir or folder / "batch_eval")
     if args.report:

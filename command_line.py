@@ -12,6 +12,13 @@ from typing import Any
 
 from errors import exit_code, printable
 
+_RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")  # of torchrun, SLURM and the training library
+
+
+def is_first() -> bool:
+    """True in the process of a run that writes logs and files, whoever has started them."""
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that accepts `--batch-size` and `--batch_size` as the same option, whichever is declared."""
@@ -36,8 +43,8 @@ def run(main: Callable[[argparse.Namespace], None], p: Parser, argv: Sequence[st
     args = p.parse_args(argv)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
-    # Further processes of a run (LOCAL_RANK 1, ...) would repeat the messages of the first one.
-    level = logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.WARNING
+    # Further processes of a run would repeat the messages of the first one.
+    level = logging.INFO if is_first() else logging.WARNING
     logging.basicConfig(level=level, handlers=[handler], force=True)
     _quiet_training_library()
     if code := exit_code(lambda: main(args), args.debug):

@@ -24,6 +24,8 @@ MACHINE = {
     r"Expected more than 1 value per channel": "larger images (data.train) or batches (data.batch_size): batch "
     "normalisation takes no deviation of one value",
     r"out of memory|can't allocate memory|not enough memory|Insufficient memory|Failed to allocate": MEMORY,
+    r"Connection (closed|reset) by peer|Connection refused|remote process exited|NCCL error": "the same command with "
+    "--resume: another process or machine of this run has ended, its own message says why",
     r"shared memory|Bus error|unable to (open|write to|mmap|allocate) .*shared|shm_open": SHARED_MEMORY,
     r"DataLoader worker .* (killed|exited)|process pool was terminated": f"{MEMORY}; where {SHARED_FOLDER} is full, "
     f"{SHARED_MEMORY}",

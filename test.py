@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> None:
     cfg = cli.load(args)
     device = resolve_device(args.device)
     check_precision(args.precision, device)
-    cli.check_counts(args, device)
+    cli.check_counts(args)
     task, settings = cfg.task, cfg.test_cfg
     analysed = "--report" if args.report else "--sweep" if args.sweep else None
     if analysed:

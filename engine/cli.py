@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from command_line import Parser, run
 from engine.experiment import Experiment, load_experiment
 from engine.precision import PRECISIONS
@@ -39,7 +37,14 @@ def load(args: argparse.Namespace, entries: Sequence[str] = ()) -> Experiment:
 def training_options(p: Parser) -> None:
     """Adds the options of the two scripts that train."""
     p.add_argument("--seed", type=int, help="seed of everything random (default: train_cfg.seed)")
-    p.add_argument("--devices", type=int, default=1, metavar="N", help="number of GPUs, or of CPU processes")
+    p.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="GPUs, or CPU processes, of a machine (default: all GPUs, or 1 process)",
+    )
+    p.add_argument("--nodes", type=int, metavar="N", help="machines; each runs this command by torchrun or SLURM")
+    p.add_argument("--sync-batchnorm", action="store_true", help="batch norms over all GPUs together")
     p.add_argument("--resume", action="store_true", help="go on where the run in the work dir was interrupted")
     p.add_argument("--max-steps", type=int, default=-1, metavar="N", help="stop after N iterations")
 
@@ -71,8 +76,8 @@ def run_name(config: str | Path) -> str:
     return "_".join(parts[start:])
 
 
-def check_counts(args: argparse.Namespace, device: torch.device) -> None:
-    """InputError for invalid numbers of devices, steps and images."""
+def check_counts(args: argparse.Namespace) -> None:
+    """InputError for invalid numbers of steps and images."""
     if args.max_steps < 1 and args.max_steps != -1:
         raise InputError(f"--max-steps {args.max_steps}: expected 1 or more")
     if getattr(args, "report_images", 0) < 0:
@@ -80,8 +85,3 @@ def check_counts(args: argparse.Namespace, device: torch.device) -> None:
     batch_size = getattr(args, "batch_size", None)
     if batch_size is not None and batch_size < 1:
         raise InputError(f"--batch-size {batch_size}: expected 1 or more")
-    devices = getattr(args, "devices", 1)
-    available = torch.cuda.device_count() if device.type == "cuda" else devices
-    if not 1 <= devices <= available:
-        most = f"1 to {available}, the GPUs that PyTorch sees" if device.type == "cuda" else "1 or more processes"
-        raise InputError(f"--devices {devices}: expected {most}")

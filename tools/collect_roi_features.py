@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
     cfg = cli.load(args)
     device = resolve_device(args.device)
     check_precision(args.precision, device)
-    cli.check_counts(args, device)
+    cli.check_counts(args)
     if cfg.distiller is None or cfg.task is not TASKS["objects"]:
         raise InputError(f"{args.config}: distils no object detector; use a config such as those of config/multineck")
     dataset = cfg.task.train_set(cfg.data.train, seed=0)

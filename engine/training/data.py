@@ -12,6 +12,7 @@ from dataset import EpochSampler, MixedBatches, MixedDataset
 from engine.inference.parallel import start_worker, worker_count
 from engine.settings import DataSettings
 from engine.tasks.base import Task
+from engine.training.processes import Processes
 from errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class DataModule(L.LightningDataModule):
         data: the `data` section.
         seed: random seed of order and augmentation.
         parts: number of parts of an epoch.
-        world_size: number of processes.
+        processes: those that share the data out among them.
 
     Attributes:
         first_epoch: the epoch, or part, in which the run starts or resumes. Worker processes draw their first samples
@@ -35,8 +36,9 @@ class DataModule(L.LightningDataModule):
         InputError: the batch cannot be shared out evenly, or the data are missing.
     """
 
-    def __init__(self, task: Task, data: DataSettings, seed: int, parts: int, world_size: int) -> None:
+    def __init__(self, task: Task, data: DataSettings, seed: int, parts: int, processes: Processes) -> None:
         super().__init__()
+        world_size = processes.number
         batch_size = data.batch_size
         if batch_size is None or batch_size % world_size:
             raise InputError(f"data.batch_size={batch_size!r}: expected a positive multiple of {world_size} processes")
@@ -45,7 +47,7 @@ class DataModule(L.LightningDataModule):
         self.seed = seed
         self.parts = parts
         self.first_epoch = 0
-        self.workers = worker_count(data.num_workers, world_size)
+        self.workers = worker_count(data.num_workers, processes.devices)
         self.dataset = task.train_set(data.train, seed)
         self.share = len(self._sampler(rank=0))
         self.mixed = self._mixed(data, seed)

@@ -64,6 +64,11 @@ class TrainingModule(L.LightningModule):
         return self.batches_done >= self.trainer.num_training_batches
 
     def on_train_start(self) -> None:
+        epochs = self.all_gather(torch.tensor(self.current_epoch)).reshape(-1)
+        if (epochs != epochs[0]).any():
+            raise InputError(
+                f"the machines resume after different epochs ({epochs.tolist()}): they see different files"
+            )
         self._first_step = self.trainer.global_step
         for group, options in zip(self.optimizers().param_groups, self._groups()):
             del options["params"]

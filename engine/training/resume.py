@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -29,6 +30,8 @@ FIXED = ("model", "loss", "distiller", *_FIXED_SETTINGS, "classes", "frozen")
 # Paths of a run's inputs: their content is compared in `frozen`, or has no effect after the start.
 PLACES = ("checkpoint", "config", "centers", "cfg_options", "pretrained", "pretrain", "result_path")
 
+PATIENCE = 30  # seconds
+
 
 def identity(cfg: Experiment, learner: Learner, images: int, devices: int, classes: Sequence[str]) -> dict[str, Any]:
     """Identity of a run, to be stored in the file to resume from.
@@ -51,18 +54,24 @@ def identity(cfg: Experiment, learner: Learner, images: int, devices: int, class
     }
 
 
-def resume_point(folder: Path, run: Mapping[str, Any], module: TrainingModule) -> tuple[Path | None, int]:
+def resume_point(
+    folder: Path, run: Mapping[str, Any], module: TrainingModule, wait: bool = False
+) -> tuple[Path | None, int]:
     """Returns the file to resume from, if there is one, and the number of epochs (or parts) that are done.
 
     Args:
         folder: folder of the run.
         run: its current `identity`; permitted changes are logged.
         module: the module that will be trained.
+        wait: wait for a file that is not there: shared folders show the files of another machine late.
 
     Raises:
         InputError: the file is damaged, of a network with other tensors, or of another run.
     """
     path = folder / RESUME_FILE
+    end = time.monotonic() + PATIENCE
+    while wait and not path.is_file() and time.monotonic() < end:
+        time.sleep(0.5)
     if not path.is_file():
         logger.warning("%s: nothing to resume from, the run starts at the beginning", path)
         return None, 0

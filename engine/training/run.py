@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import Dataset
 
+from command_line import is_first
 from distillation import Learner
 from engine.cli import check_counts
 from engine.experiment import Experiment
@@ -29,6 +30,7 @@ from engine.training.callbacks import RESUME_FILE, Checkpoints, Signals, Validat
 from engine.training.checkpoint import new_detector, warn_other_model
 from engine.training.data import DataModule
 from engine.training.module import TrainingModule
+from engine.training.processes import processes_of
 from engine.training.resume import identity, resume_point, start_anew
 from engine.training.stages import centers_of
 from engine.training.teachers import load_teacher
@@ -93,18 +95,20 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
     check_precision(args.precision, device)
     if teacher_precision:
         check_precision(teacher_precision, device, "--teacher-precision")
-    check_counts(args, device)
+    check_counts(args)
+    processes = processes_of(args, device)
+    logger.info("%s, precision %s", processes, args.precision)
     folder = Path(args.work_dir or Path("work_dirs") / name)
     task, settings = cfg.task, cfg.train_cfg
     L.seed_everything(settings.seed, verbose=False)
-    data = DataModule(task, cfg.data, settings.seed, settings.parts, args.devices)
+    data = DataModule(task, cfg.data, settings.seed, settings.parts, processes)
     steps = math.ceil(data.batches_per_epoch / settings.grad_accumulation)
     learner = build_learner(cfg, data.dataset)
     if teacher_precision:
         learner.teacher_dtype = DTYPES[teacher_precision]
     module = TrainingModule(learner, settings, steps, args.max_steps)
     classes = getattr(data.dataset, "classes", ())
-    run = identity(cfg, learner, len(data.dataset), args.devices, classes)
+    run = identity(cfg, learner, len(data.dataset), processes.number, classes)
     validation = Validation(_measure(cfg, learner.student, args.precision, folder), settings.val_interval, task.scores)
     check_output("--work-dir", folder, data_places(cfg.data, data.dataset, data.mixed and data.mixed.pictures))
     if validation.measure is not None:
@@ -114,15 +118,17 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
     with lock_folder(folder) if rank_zero_only.rank == 0 else nullcontext():
         resume = None
         if args.resume:
-            resume, data.first_epoch = resume_point(folder, run, module)
+            resume, data.first_epoch = resume_point(folder, run, module, wait=processes.nodes > 1 and not is_first())
         else:
-            start_anew(folder, cfg, args.devices)
+            start_anew(folder, cfg, processes.number)
         remove_leftovers(folder, "checkpoint_*", RESUME_FILE)
         csv_log = CSVLogger(folder, name="logs")
         trainer = L.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=args.devices,
-            strategy="ddp" if args.devices > 1 else "auto",
+            devices=processes.devices,
+            num_nodes=processes.nodes,
+            strategy="ddp" if processes.number > 1 else "auto",
+            sync_batchnorm=args.sync_batchnorm,
             precision=PRECISIONS[args.precision],
             max_epochs=settings.epoch * settings.parts,
             gradient_clip_val=settings.clip_grad,
@@ -145,7 +151,7 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
         except BaseException as error:
             if isinstance(error, OSError) and not error.filename:  # raised by a logger
                 error.filename = str(folder)
-            if args.devices > 1:  # else the other processes wait for this one
+            if processes.devices > 1 and trainer.strategy.launcher:  # else the other processes wait for this one
                 trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no SIGKILL
             raise
     for issues in [data.dataset.issues, *([data.mixed.pictures.issues] if data.mixed else [])]:

@@ -39,6 +39,7 @@ PLACEHOLDERS = {
 READ_ONLY = {
     "export.py": "half a minute each; tests/engine/inference/test_export.py",
     "predict.py": "detects in what only its readers have; tests/scripts/test_predict.py",
+    "docs/scale.md": "for several machines; tests/engine/training/test_processes.py",
     "docs/custom_dataset.md": "tests/scripts/test_custom_dataset.py runs every one of them",
     "docs/multineck.md": "the commands of README.md, with more options",
     "tools/import_checkpoint.py": "reads a published file; tests/tools/test_import_checkpoint.py",

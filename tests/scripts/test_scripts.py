@@ -101,15 +101,12 @@ def test_a_folder_of_broken_checkpoints_is_an_error(configs, tmp_path):
     assert "none of 1 checkpoints can be evaluated" in run_script("batch_eval.py", configs["student"], tmp_path, code=2)
 
 
-def test_two_processes_train_and_distil(configs, teacher, work):
+def test_two_processes_measure_the_network_that_is_saved(configs, work):
     options = ["test_cfg.min_score=0", "test_cfg.min_area=0"]
     common = ["--device", "cpu", "--devices", 2, "--cfg-options", "train_cfg.epoch=1", *options]
     run_process("train.py", configs["student"], "--work-dir", work / "two", *common)
-    distil = [configs["distill"], "--checkpoint_t", teacher, "--work-dir", work / "two distilled"]
-    run_process("knowledge_distillation_train.py", *distil, *common)
-    for folder in ("two", "two distilled"):
-        checkpoint = read_checkpoint(work / folder / "checkpoint_best.pth.tar")
-        assert all(torch.isfinite(v).all() for v in checkpoint["state_dict"].values())
+    checkpoint = read_checkpoint(work / "two" / "checkpoint_best.pth.tar")
+    assert all(torch.isfinite(v).all() for v in checkpoint["state_dict"].values())
     last = work / "two" / "checkpoint_last.pth.tar"
     run_script("test.py", configs["student"], last, "--work-dir", work / "two tested", "--cfg-options", *options)
     [tested] = (path for path in (work / "two tested").iterdir() if path.is_dir())

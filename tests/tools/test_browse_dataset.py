@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, run_script
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from dataset import normalise, read_text_split
 from dataset.text.targets import Targets, make_targets
 from engine.experiment import load_experiment
 from engine.training.data import DataModule
+from engine.training.processes import Processes
 from engine.visualise import (
     GROUND_TRUTH,
     IGNORED,
@@ -176,7 +178,7 @@ def test_report_counts():
 
 def test_samples_are_those_that_training_takes(configs):
     cfg = load_experiment(configs["student"])
-    data = DataModule(cfg.task, cfg.data, seed=3, parts=1, world_size=1)
+    data = DataModule(cfg.task, cfg.data, seed=3, parts=1, processes=Processes(1, 1, torch.device("cpu")))
     loader = data.train_dataloader()
     loader.sampler.set_epoch(2)
     dataset = read_text_split(cfg.data.train, seed=3)

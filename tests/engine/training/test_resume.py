@@ -60,7 +60,7 @@ def test_resumed_equals_uninterrupted_whatever_the_number_of_workers(runs, tmp_p
 
     run(tmp_path / "whole", 0)
     within = 4  # steps: within the second epoch, which is repeated
-    for workers in (0, 1, 2):
+    for workers in (0, 1, 2) if kind == "text" else (2,):
         folder = tmp_path / f"{workers} workers"
         run(folder, workers, "--max-steps", within)
         assert (folder / "resume.ckpt").is_file()

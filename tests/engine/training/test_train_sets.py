@@ -6,6 +6,7 @@ import logging
 from functools import partial
 
 import pytest
+import torch
 from coco_files import TEST, content, write
 from coco_files import TRAIN as COCO
 from icdar_files import QUAD, layout
@@ -15,6 +16,7 @@ from dataset import object_split, text_split
 from engine.settings import DataSettings
 from engine.tasks import TASKS
 from engine.training.data import DataModule
+from engine.training.processes import Processes
 from errors import InputError
 
 
@@ -32,9 +34,12 @@ def test_batch_normalisation_of_one_pixel_is_refused(tmp_path, images, batch_siz
     root = layout(tmp_path, {f"img_{i}": f"{QUAD},a" for i in range(images)})
     small, large = (text_split({**TEXT, "img_size": side}, root, training=True) for side in (32, 64))
     settings = partial(DataSettings, str(root), batch_size=batch_size)
+    shared = Processes(processes, 1, torch.device("cpu"))
     with pytest.raises(InputError, match=r"data\.train\.img_size=32 with one image a batch"):
-        DataModule(TASKS["text"], settings(small), seed=0, parts=1, world_size=processes)
-    DataModule(TASKS["text"], settings(large), seed=0, parts=1, world_size=processes)
+        DataModule(
+            TASKS["text"], settings(small), seed=0, parts=1, processes=Processes(processes, 1, torch.device("cpu"))
+        )
+    DataModule(TASKS["text"], settings(large), seed=0, parts=1, processes=shared)
 
 
 def test_a_test_set_with_nothing_to_find_is_refused(tmp_path):
