@@ -104,6 +104,8 @@ def commands_of(text: str) -> list[list[str]]:
         for name, value in variables.items():
             line = line.replace(f"${name}", value)
         words = shlex.split(line, comments=True)
+        if words[:1] == ["torchrun"]:  # its own options come before the script
+            words = ["python", *words[next(i for i, word in enumerate(words) if word.endswith(".py")) :]]
         if words and re.fullmatch(r"[A-Z]+=.*", words[0]):
             name, _, variables[name] = words[0].partition("=")
         elif words and not words[0].startswith("-"):
