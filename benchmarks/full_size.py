@@ -111,7 +111,7 @@ class FullSize:
                 cfg = load_experiment(ROOT / config, options)
                 args = argparse.Namespace(
                     work_dir=Path(folder) / name, device=self.args.device, precision=self.args.precision, devices=1,
-                    nodes=1, sync_batchnorm=False, resume=False, max_steps=STEPS + WARM_UP,
+                    nodes=1, sync_batchnorm=False, profile=None, resume=False, max_steps=STEPS + WARM_UP,
                 )  # fmt: skip
                 ends: list[float] = []
                 handle = register_optimizer_step_post_hook(lambda *_: ends.append(time.monotonic()))  # noqa: B023

@@ -45,6 +45,7 @@ def training_options(p: Parser) -> None:
     )
     p.add_argument("--nodes", type=int, metavar="N", help="machines; each runs this command by torchrun or SLURM")
     p.add_argument("--sync-batchnorm", action="store_true", help="batch norms over all GPUs together")
+    p.add_argument("--profile", metavar="FILE.json", help="a table and a trace of what batches 10 to 20 spend time on")
     p.add_argument("--resume", action="store_true", help="go on where the run in the work dir was interrupted")
     p.add_argument("--max-steps", type=int, default=-1, metavar="N", help="stop after N iterations")
 

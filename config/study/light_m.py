@@ -1,2 +1,3 @@
-# The student of the study of the detectors for CPUs on real images, trained alone.
+# The student of the study of the detectors for CPUs on real images, trained alone with the loss of PAN.
 _base_ = ["../_base_/model/light_m.py", "../_base_/data/study_ic15.py", "../_base_/schedule/study_light.py"]
+loss = dict(dense_weight=0.0)

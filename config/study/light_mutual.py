@@ -3,6 +3,6 @@ _base_ = ["light_m.py"]
 distiller = dict(
     type="MutualDistiller",
     teachers=[
-        dict(config="config/study/light_teacher.py", checkpoint="work_dirs/light_teacher/checkpoint_last.pth.tar")
+        dict(config="config/study/light_teacher.py", checkpoint="work_dirs/study_light_teacher/checkpoint_last.pth.tar")
     ],
 )

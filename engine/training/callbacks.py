@@ -22,6 +22,7 @@ from engine.settings import TrainSettings
 from engine.training.checkpoint import save_checkpoint
 from engine.training.module import TrainingModule
 from errors import restore_signals
+from files import write_aside
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +174,47 @@ class WeightAverage(WeightAveraging):
             torch._foreach_lerp_(averages, current, 1 - decay)
         elif averages:  # numbers of batches
             torch._foreach_copy_(averages, current)
+
+
+class Profile(Callback):
+    """Profiles the batches FIRST to LAST of a run: a table of what took longest, and a trace that Perfetto shows.
+
+    Args:
+        path: JSON file of the trace; of the first process.
+    """
+
+    FIRST, LAST, ROWS = 10, 20, 10
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.batches = 0
+        self.profiler: torch.profiler.profile | None = None
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        if trainer.is_global_zero and self.batches == self.FIRST:
+            self.profiler = torch.profiler.profile()
+            self.profiler.start()
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        self.batches += 1
+        if self.batches == self.LAST:
+            self._finish()
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._finish()
+        if self.batches <= self.FIRST and trainer.is_global_zero:
+            logger.warning("--profile: the run ended before batch %d, nothing was profiled", self.FIRST)
+
+    def _finish(self) -> None:
+        if self.profiler is None:
+            return
+        self.profiler.stop()
+        with write_aside(self.path) as aside:
+            self.profiler.export_chrome_trace(str(aside))
+        order = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+        rows = self.profiler.key_averages().table(sort_by=order, row_limit=self.ROWS, max_name_column_width=40)
+        print(f"{rows}\nbatches {self.FIRST} to {self.batches}, trace: {self.path}", flush=True)
+        self.profiler = None
 
 
 class WholeFiles(TorchCheckpointIO):

@@ -26,7 +26,16 @@ from engine.files import lock_folder, remove_leftovers
 from engine.inference.evaluator import Evaluator
 from engine.outputs import data_places
 from engine.precision import DTYPES, PRECISIONS, check_precision, resolve_device
-from engine.training.callbacks import RESUME_FILE, Checkpoints, Signals, Validation, WeightAverage, WholeFiles, progress
+from engine.training.callbacks import (
+    RESUME_FILE,
+    Checkpoints,
+    Profile,
+    Signals,
+    Validation,
+    WeightAverage,
+    WholeFiles,
+    progress,
+)
 from engine.training.checkpoint import new_detector, warn_other_model
 from engine.training.data import DataModule
 from engine.training.module import TrainingModule
@@ -110,6 +119,9 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
     classes = getattr(data.dataset, "classes", ())
     run = identity(cfg, learner, len(data.dataset), processes.number, classes)
     validation = Validation(_measure(cfg, learner.student, args.precision, folder), settings.val_interval, task.scores)
+    profiles = [Profile(Path(args.profile))] if args.profile else []
+    if args.profile:
+        check_output("--profile", args.profile, data_places(cfg.data, data.dataset), folder=False)
     check_output("--work-dir", folder, data_places(cfg.data, data.dataset, data.mixed and data.mixed.pictures))
     if validation.measure is not None:
         task.check_result_path("--work-dir", folder / RESULTS, ())
@@ -134,7 +146,7 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
             gradient_clip_val=settings.clip_grad,
             accumulate_grad_batches=settings.grad_accumulation,
             logger=[csv_log, TensorBoardLogger(folder, name="logs", version=csv_log.version)],
-            callbacks=[*([average] if average else []), checkpoints, progress(), Signals()],
+            callbacks=[*([average] if average else []), checkpoints, progress(), Signals(), *profiles],
             plugins=[WholeFiles()],
             log_every_n_steps=min(10, steps),
             use_distributed_sampler=False,

@@ -6,4 +6,11 @@ model = dict(
     transformer=dict(type="VisualTransformer", channels=64, tokens=16),
     head=dict(type="SeparablePANHead", hidden=64),
 )
-loss = dict(type="PANLoss", text_weight=1.0, kernel_weight=0.5, embedding_weight=0.25, embedding_version=1)
+loss = dict(
+    type="PANLoss",
+    text_weight=1.0,
+    kernel_weight=0.5,
+    embedding_weight=0.25,
+    embedding_version=1,
+    dense_weight=1.0,
+)

@@ -5,4 +5,11 @@ model = dict(
     neck=dict(type="FPEMNeck", channels=32),
     head=dict(type="SeparablePANHead", hidden=32),
 )
-loss = dict(type="PANLoss", text_weight=1.0, kernel_weight=0.5, embedding_weight=0.25, embedding_version=1)
+loss = dict(
+    type="PANLoss",
+    text_weight=1.0,
+    kernel_weight=0.5,
+    embedding_weight=0.25,
+    embedding_version=1,
+    dense_weight=1.0,
+)
