@@ -130,23 +130,11 @@ def test_two_machines_train_as_one(configs, frozen, tmp_path):
     assert "2 machines, each CPU, 1 process of 1 threads, precision 32" in first
     for said in ("2 machines, each", "6 images", "epoch 1: test split", "done: "):
         assert said in first and said not in second
-    start = run_start(configs, tmp_path)
-    moved = 0.0
     for key, value in weights(nodes).items():
         assert torch.equal(value, weights(two)[key]), key
         torch.testing.assert_close(value, weights(one)[key], rtol=1e-4, atol=1e-6)
-        moved = max(moved, float((value - start[key]).abs().max()))
-    assert moved > 1e-3
+    assert weights(nodes)["head.conv2.bias"].abs().max() > 1e-4  # it begins at zero
     assert sorted(path.name for path in nodes.iterdir()) == sorted(path.name for path in two.iterdir())
-
-
-def run_start(configs, tmp_path) -> dict[str, torch.Tensor]:
-    """The weights that a run of seed 0 begins with."""
-    run_script(
-        "train.py", configs["student"], "--device", "cpu", "--work-dir", tmp_path / "start", "--max-steps", 1,
-        "--cfg-options", "train_cfg.lr=1e-30", "train_cfg.optimizer=SGD",
-    )  # fmt: skip
-    return weights(tmp_path / "start")
 
 
 def test_a_machine_that_dies_ends_the_other_and_one_goes_on_alone(configs, tmp_path):

@@ -361,7 +361,7 @@ def test_the_seed_decides_the_weights_that_a_run_starts_with(steps_of):
 # ------------------------------------------------------------------------------------------------------- the profiler
 
 
-@pytest.mark.parametrize("epochs, batches", [(8, 10), (5, 5), (3, 0)])
+@pytest.mark.parametrize("epochs, batches", [(8, 10), pytest.param(5, 5, marks=pytest.mark.slow), (3, 0)])
 def test_the_profile_is_of_batches_10_to_20(steps_of, tmp_path, capfd, epochs, batches):
     """Three batches an epoch: of a run that ends between both, what there is; of a shorter one, nothing, said so."""
     path = tmp_path / "profiles" / "trace.json"
