@@ -126,7 +126,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     _ = content.get(COMPLETE) or _key(content)
                 elif SHARD not in content:
                     raise ValueError
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 raise InputError(f"{path}:{number}: is no line of predict.py --jsonl") from None
             yield offset, content
             offset += len(line)
@@ -205,8 +205,6 @@ def _entries(order: Sequence[tuple[int, int]], line: Any) -> Iterator[dict[str, 
 def _check_one_run(shards: Sequence[Path], abouts: Sequence[Mapping[str, Any]]) -> None:
     first = abouts[0]
     for path, about in zip(shards, abouts):
-        if not about:
-            raise InputError(f"{path}: is empty; run its command again")
         different = [key for key in first if key != SHARD and about.get(key) != first[key]]
         if different:
             raise InputError(f"{path}: is of another run than {shards[0]} ({', '.join(different)})")

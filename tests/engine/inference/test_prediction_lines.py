@@ -99,6 +99,11 @@ def test_another_run_is_refused(bright_model, folder, tmp_path):
     assert "is of another run (options)" in predict(bright_model, folder, "--jsonl", path, "--min-score", 0.5, code=2)
     save(folder / "new.png", picture(96, 160, ONE))
     assert "is of another run (inputs, inputs_sha256)" in predict(bright_model, folder, "--jsonl", path, code=2)
+    (folder / "new.png").unlink()
+    first, *_ = before.splitlines()
+    for line in ("[1]", "3", "{}", "no json", '{"index": 1'):
+        path.write_text(f"{first}\n{line}\n")
+        assert f"{path}:2: is no line of predict.py --jsonl" in predict(bright_model, folder, "--jsonl", path, code=2)
     path.write_text('{"other": 1}\n')
     assert f"{path}:1: is no line of predict.py --jsonl" in predict(bright_model, folder, "--jsonl", path, code=2)
     path.write_text(before)
@@ -117,6 +122,8 @@ def test_shards_that_do_not_belong_together_are_refused(bright_model, folder, tm
     predict(bright_model, folder, "--jsonl", tmp_path / "b.jsonl", "--shard", "2/2", "--min-score", 0.5)
     said = merge(tmp_path / "merged.json", one, tmp_path / "b.2-of-2.jsonl", code=2)
     assert "b.2-of-2.jsonl: is of another run" in said and "(options)" in said
+    (tmp_path / "empty.jsonl").write_text("")
+    assert "empty.jsonl: is not finished" in merge(tmp_path / "merged.json", one, tmp_path / "empty.jsonl", code=2)
     assert not (tmp_path / "merged.json").exists()
     assert "13 images" in merge(tmp_path / "merged.json", one, two)
 

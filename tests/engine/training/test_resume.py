@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from conftest import ROOT, run_process, run_script
 from stage_configs import SHAPES, write_configs
 
 from dataset.synthetic.shape_set import write_coco
+from engine.training import resume
+from errors import InputError
 from models.weights import read_checkpoint
 
 
@@ -126,6 +129,17 @@ def test_two_processes_resumed_equal_two_processes_uninterrupted(runs, tmp_path)
 def test_resume_without_anything_to_resume_says_so(configs, tmp_path):
     output = run_script("train.py", configs["student"], "--work-dir", tmp_path, "--resume", "--max-steps", 1)
     assert "nothing to resume from" in output
+
+
+def test_a_file_that_a_shared_folder_shows_late_is_waited_for(tmp_path, monkeypatch):
+    """On further machines alone, and not for ever."""
+    monkeypatch.setattr(resume, "PATIENCE", 1)
+    assert resume.resume_point(tmp_path, {}, None, wait=True) == (None, 0)
+    monkeypatch.setattr(resume, "PATIENCE", 60)
+    threading.Timer(1, (tmp_path / "resume.ckpt").write_bytes, [b"seen late"]).start()
+    assert resume.resume_point(tmp_path, {}, None) == (None, 0)  # the first machine knows what it has written
+    with pytest.raises(InputError, match=r"resume\.ckpt"):  # it is read, and is no checkpoint
+        resume.resume_point(tmp_path, {}, None, wait=True)
 
 
 def test_resuming_in_another_precision_says_so(configs, tmp_path):
