@@ -1,9 +1,9 @@
-"""Detects text in pictures:  python predict.py work_dirs/light_m_ic15/checkpoint_best.pth.tar photo.jpg
+"""Detects text in pictures:  python predict.py photo.jpg
 
-MODEL is a checkpoint, or what export.py makes of one, which needs no torch. INPUT are image files, folders, patterns
-and videos. Without an option that names what to write, pictures and predictions.json go to outputs/predict. Polygons
-refer to the upright picture, as people see it: EXIF orientation is applied. A file that is no image is named, skipped
-and counted; the exit code is then 1.
+MODEL is a checkpoint, or what export.py makes of one, which needs no torch; without one it is a trained detector of
+weights/. INPUT are image files, folders, patterns and videos. Without an option that names what to write, pictures and
+predictions.json go to outputs/predict. Polygons refer to the upright picture, as people see it: EXIF orientation is
+applied. A file that is no image is named, skipped and counted; the exit code is then 1.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from engine.inference import Predictor
 from engine.inference.prediction_files import Crops, Json, Maps, Output, Pictures, Texts
 from engine.inference.prediction_lines import SHARD, JsonLines, shard_of, shard_path
 from engine.inference.predictor import Job
-from engine.inference.runtimes import RUNTIMES, runtime_of
+from engine.inference.runtimes import DETECTOR, MODEL_SUFFIXES, RUNTIMES, runtime_of
 from engine.inference.sources import Frame, Source, Video, expand, frames_of
 from engine.inference.text_predictor import LONG_SIDE, OVERLAP
 from files import file_sha256
@@ -39,6 +39,8 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(
             "--shard: goes with --jsonl and without --json; tools/merge_predictions.py makes one file of all"
         )
+    if not args.input:
+        raise InputError(f"{args.model}: is the MODEL; name the pictures to detect in, too")
     sources = expand(args.input)
     options = {name: value for name in TEXT_ONLY if (value := getattr(args, name)) is not None}
     runtime = runtime_of(args.model, args.runtime)
@@ -183,10 +185,32 @@ def _pictures(source: Source) -> int:
         return 1
 
 
+class ModelAndInput(Parser):
+    """Takes the first positional argument for MODEL if its name ends like one, wherever the options stand."""
+
+    def parse_args(self, args=None, namespace=None):
+        parsed, later = self.parse_known_args(args, namespace)
+        if unknown := [word for word in later if word.startswith("-")]:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        parsed.input += later  # behind the options that follow MODEL
+        is_model = parsed.input[0].lower().endswith(MODEL_SUFFIXES)
+        parsed.model = parsed.input.pop(0) if is_model else str(DETECTOR)
+        return parsed
+
+
 if __name__ == "__main__":
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", metavar="MODEL", help="a checkpoint, or a file of export.py")
-    parser.add_argument("input", metavar="INPUT", nargs="+", help="images, folders, patterns ('a/**/*.jpg'), videos")
+    parser = ModelAndInput(
+        usage="%(prog)s [options] [MODEL] INPUT...",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "input",
+        metavar="[MODEL] INPUT",
+        nargs="+",
+        help=f"MODEL: a checkpoint, or a file of export.py ({', '.join(MODEL_SUFFIXES)}); default {DETECTOR.name}. "
+        "INPUT: images, folders, patterns ('a/**/*.jpg'), videos",
+    )
     writes = parser.add_argument_group("what to write")
     writes.add_argument("--json", type=Path, metavar="FILE", help="polygons, scores and sizes of all pictures")
     writes.add_argument("--jsonl", type=Path, metavar="FILE", help="the same, a line a picture; a second run goes on")

@@ -11,8 +11,9 @@ student alone is added: the first config without its distiller. The teacher is t
 name as theirs, one for each seed, with --teachers N such that the seeds share N of them in turn, unless --teacher FILE
 is one that is trained. What is scored is the last epoch, on the test split (gain_measure.py).
 
-Writes results.json, results.md and differences.png. A run that is finished is not run again and an interrupted one goes
-on, so a study can be stopped at any time, and widened by more seeds or more learners.
+Writes results.json, results.md and differences.png. A run that is finished is not run again
+and an interrupted one goes on, so a study can be stopped at any time, and widened by more seeds or more learners. With
+--known FILE, the results.json of another machine, the runs that it holds are not run again either.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ from files import write_aside  # isort: skip
 from engine.tasks import TASKS, task_of  # isort: skip
 from errors import InputError, exit_code  # isort: skip
 from eval.files import write_json  # isort: skip
-from gain_report import ALONE, TEACHER, Run, scores_of, table, write_plot  # isort: skip
+from gain_report import ALONE, TEACHER, Run, read_runs, scores_of, table, write_plot  # isort: skip
 from models.weights import read_checkpoint  # isort: skip
 from tools.demo.once import Once  # isort: skip
 
@@ -96,6 +97,7 @@ class Study:
         teachers: how many there are, seed S learns from teacher S modulo that; None for one for each seed.
         trained: checkpoint of the teacher of all seeds; None to train them.
         options: config entries of all students. The teacher has their `data.root`.
+        known: runs of an earlier study, which are not run again; those of teachers that must be trained are.
 
     Attributes:
         control: name of the control; None without.
@@ -114,7 +116,9 @@ class Study:
         teachers: int | None = None,
         trained: Path | None = None,
         options: Sequence[str] = (),
+        known: Sequence[Run] = (),
     ) -> None:
+        self.known = {run.identity: run for run in known if run.identity}
         self.learners = [Learner.parse(text, options) for text in texts]
         first = self.learners[0]
         taught = next((learner for learner in self.learners if _teachers(learner)), None)
@@ -170,21 +174,38 @@ class Study:
 
     def train(self, learner: Learner, seed: int) -> Run:
         """Trains and measures one network, unless that is done."""
+        teaches = learner is self.teacher
+        identity = self.identity(learner, seed)
+        if identity in self.known and not (teaches and self.trained is None):
+            return replace(self.known[identity], learner=learner.name)
         folder = self.out / learner.folder / f"seed_{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint = folder / LAST
-        if learner is self.teacher and self.trained:
+        if teaches and self.trained:
             key, seconds, checkpoint = file_sha256(self.trained), 0.0, self.trained.resolve()
         else:
             key, seconds = self._train(learner, seed, folder)
         config, file = self.out / f"{learner.folder}.py", folder / "measured.json"
         arguments = [ROOT / "benchmarks/gain_measure.py", config, checkpoint, file, *self.options]
         self._once(learner, seed, Once(folder / "measure", _key([key, self.options]), file, arguments))
-        (folder / "done.json").write_text(json.dumps({"key": key, "checkpoint": str(checkpoint)}))
+        if teaches and not self.trained:
+            (folder / "done.json").write_text(json.dumps({"key": key, "checkpoint": str(checkpoint)}))
         scores, counts = scores_of(json.loads(file.read_text()))
         print(f"{learner.name}, seed {seed}: hmean {scores['hmean']:.4f}, {seconds:.0f} s", flush=True)
         revision = read_checkpoint(checkpoint)["git_revision"]
-        return Run(learner.name, seed, seconds, scores, counts=counts, revision=revision)
+        return Run(learner.name, seed, seconds, scores, counts=counts, revision=revision, identity=identity)
+
+    def identity(self, learner: Learner, seed: int) -> str:
+        """Hash of all that the scores of a run depend on, wherever it is run, but code and rounding."""
+        cfg = learner.cfg | {"data": {**learner.cfg["data"], "root": None}}
+        root = learner.cfg["data"]["root"]
+        parts = [cfg, seed, self.options, _data_and_weights(learner.cfg), _files_below(root)]
+        if learner is self.teacher and self.trained:
+            parts.append(file_sha256(self.trained))
+        if _teachers(learner):
+            number = seed % self.teachers if self.teachers else seed
+            parts.append(self.identity(self.teacher, number))
+        return _key(parts)
 
     def _train(self, learner: Learner, seed: int, folder: Path) -> tuple[str, float]:
         """Returns the key of all that the checkpoint depends on, and the seconds it took."""
@@ -195,8 +216,7 @@ class Study:
         if _teachers(learner):
             seed_of_teacher = seed % self.teachers if self.teachers else seed
             self.futures[TEACHER, seed_of_teacher].result()
-            done = self.out / self.teacher.folder / f"seed_{seed_of_teacher}" / "done.json"
-            teacher = json.loads(done.read_text())
+            teacher = self._taught_by(seed_of_teacher)
             options.append(f"distiller.teachers.0.checkpoint={teacher['checkpoint']}")
             parts.append(teacher["key"])
         config = self.out / f"{learner.folder}.py"
@@ -204,6 +224,12 @@ class Study:
         key = _key(parts)
         once = Once(folder / "run", key, folder / LAST, [*arguments, "--cfg-options", *options], folder / "resume.ckpt")
         return key, self._once(learner, seed, once)
+
+    def _taught_by(self, seed: int) -> dict[str, str]:
+        """The teacher of this number: its file, and the key of all that this depends on."""
+        if self.trained:
+            return {"key": file_sha256(self.trained), "checkpoint": str(self.trained.resolve())}
+        return json.loads((self.out / self.teacher.folder / f"seed_{seed}" / "done.json").read_text())
 
     def _once(self, learner: Learner, seed: int, once: Once) -> float:
         """Runs a step, its output into a log, unless it is done; returns its seconds."""
@@ -263,12 +289,18 @@ def _data_and_weights(cfg: Mapping[str, Any]) -> list[str | None]:
     return [file_sha256(path) if path and Path(path).is_file() else None for path in paths]
 
 
+def _files_below(root: str | Path) -> str:
+    """Hash of the names and sizes of all files."""
+    files = sorted(path for path in Path(root).rglob("*") if path.is_file())
+    return _key([[path.relative_to(root).as_posix(), path.stat().st_size] for path in files])
+
+
 def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
     threads = None if args.jobs == 1 else max(1, machine()["cores"] // args.jobs)
-    study = Study(
-        args.learners, args.out, args.precision, args.device, threads, args.teachers, args.teacher, args.cfg_options
-    )  # fmt: skip
+    known = [run for path in args.known for run in read_runs(path)[0]]
+    place = args.out, args.precision, args.device, threads
+    study = Study(args.learners, *place, args.teachers, args.teacher, args.cfg_options, known)
     runs, failures = study.run(args.seeds, args.jobs)
     if ALONE in {run.learner for run in runs}:
         results = {
@@ -304,6 +336,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, metavar="FILE", help="checkpoint of the teacher of all seeds")
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="entries of the students' configs"
+    )
+    parser.add_argument(
+        "--known",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="results.json with runs that are not run again",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: outputs/gain/CONFIG, after the first config")
     parser.add_argument(

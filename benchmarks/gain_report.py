@@ -36,6 +36,7 @@ class Run:
         scores: hmean of the last epoch, and whatever else was measured, see `scores_of`.
         counts: of every image, see `scores_of`; empty where images were not kept apart.
         revision: of this project, with '+' where files differed from it.
+        identity: hash of its config, data, teacher and seed; None where it was not kept.
     """
 
     learner: str
@@ -44,6 +45,7 @@ class Run:
     scores: dict[str, float]
     counts: Sequence[Sequence[float]] = ()
     revision: str | None = None
+    identity: str | None = None
 
 
 def scores_of(measured: Mapping[str, Any]) -> tuple[dict[str, float], list[list[float]]]:

@@ -72,5 +72,5 @@ def boxes(image: dict) -> list[list[int]]:
     return sorted([*np.rint(polygon.min(0)).tolist(), *np.rint(polygon.max(0)).tolist()] for polygon in found)
 
 
-def close_to(found: list, expected: list) -> bool:
-    return len(found) == len(expected) and np.abs(np.array(found) - np.array(sorted(map(list, expected)))).max() <= 3
+def close_to(found: list, expected: list, pixels: int = 3) -> bool:
+    return len(found) == len(expected) and np.abs(np.array(found) - sorted(map(list, expected))).max() <= pixels

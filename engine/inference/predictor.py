@@ -15,7 +15,7 @@ import numpy as np
 
 from dataset.images import read_image
 from engine.inference.flow import bounded_map, same_size_batches
-from engine.inference.runtimes import load_runtime, runtime_of
+from engine.inference.runtimes import DETECTOR, load_runtime, runtime_of
 from errors import InputError
 
 Picture = np.ndarray | str | Path
@@ -72,7 +72,7 @@ class Predictor(ABC):
 
     @staticmethod
     def load(
-        path: str | Path,
+        path: str | Path = DETECTOR,
         runtime: str | None = None,
         device: str = "auto",
         precision: str | None = None,
@@ -82,7 +82,7 @@ class Predictor(ABC):
         """The detector of a checkpoint of train.py, or of a file of export.py.
 
         Args:
-            path: the file, which holds all settings, too.
+            path: the file, which holds all settings, too; without one, a trained detector of weights/.
             runtime: 'torch' for a checkpoint; 'onnx' or 'openvino' for an exported file; None: torch for a checkpoint,
                 openvino for an exported file where it is installed, else onnxruntime.
             device: 'auto', 'cpu' or 'cuda', of torch.

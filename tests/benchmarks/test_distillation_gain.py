@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -242,6 +243,46 @@ def test_a_folder_takes_one_study_at_a_time(learners, tmp_path):
         study(learners, tmp_path / "out")
     running.lock.release()  # as the end of its process does
     study(learners, tmp_path / "out")
+
+
+def test_runs_of_another_machine_are_known_by_what_they_depend_on(learners, tmp_path):
+    """Not by where data and teacher lie, but by the files there, the seed, and the config of learner and teacher."""
+    first, second = map(str, learners)
+    data, teacher, other = tmp_path / "data", tmp_path / "teacher.pth.tar", tmp_path / "other.pth.tar"
+    shutil.copytree(load_experiment(first).data.root, data)
+    teacher.write_bytes(b"weights")
+
+    def made(name: str, *texts: str, root: Path | None = None, teacher: Path | None = teacher, **options) -> Study:
+        place = [] if root is None else [f"data.root={root}"]
+        return Study(texts, tmp_path / name, "32", "cpu", trained=teacher, options=place, **options)
+
+    def identities(of: Study, seed: int = 0) -> list[str]:
+        return [of.identity(learner, seed) for learner in of.everything]
+
+    here = made("here", first, second)
+    assert len({*identities(here), *identities(here, seed=1)}) == 8
+    known = [Run("elsewhere", 0, 5.0, {"hmean": 0.1 * i}, identity=key) for i, key in enumerate(identities(here))]
+    shutil.copy(teacher, other)
+    there = made("there", first, second, root=data, teacher=other, known=known)
+    runs, failures = there.run(seeds=1, jobs=1)
+    assert not failures and [path for path in (tmp_path / "there").rglob("*") if path.is_dir()] == []
+    assert [(run.learner, run.seed, run.scores) for run in runs] == [
+        (name, 0, known[i].scores) for i, name in enumerate((TEACHER, ALONE, "first", "second"))
+    ]
+
+    expected = identities(here)
+    changed = made("changed", f"{first}:weight=2", second)
+    assert [a == b for a, b in zip(identities(changed), expected)] == [True, True, False, True]
+    other.write_bytes(b"other weights")
+    assert [a == b for a, b in zip(identities(there), expected)] == [False, True, False, False]
+    (data / "more.txt").write_text("")
+    assert not set(identities(made("more", first, second, root=data))) & set(expected)
+    # A teacher that must be trained has a file only where it was trained.
+    untrained = made("untrained", first, teacher=None)
+    untrained.known = dict.fromkeys(identities(untrained), known[0])
+    untrained._train = lambda learner, *_: pytest.fail(f"{learner.name} is run")
+    with pytest.raises(pytest.fail.Exception, match="teacher is run"):
+        untrained.run(seeds=1, jobs=1)
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ from exported_networks import ONE, TWO, boxes, close_to, needs_packages, picture
 from PIL import Image
 from processes import wait_until
 
+from engine.inference import Predictor
+from engine.inference.runtimes import DETECTOR
 from eval import PROTOCOLS
 
 pytestmark = needs_packages
@@ -50,6 +52,27 @@ def test_everything_it_writes(bright_model, photos, tmp_path, runtime):
     }
     heat = cv2.imread(str(places["maps"] / "one_text.jpg"))
     assert heat.shape == (96, 160, 3) and heat[16, 40].sum() > 500 > 60 > heat[60, 40].sum()
+
+
+def test_without_a_model_it_is_the_trained_detector(photos, bright_model, tmp_path):
+    """The first name is MODEL only if it ends like one, wherever the options stand."""
+    image = np.full((720, 1280, 3), 225, np.uint8)
+    words = {"STATION": (200, 200), "Coffee": (600, 450)}  # and the left ends of their baselines
+    for word, place in words.items():
+        cv2.putText(image, word, place, cv2.FONT_HERSHEY_DUPLEX, 1.2, (30, 30, 30), 3)
+    drawn = save(tmp_path / "sign.png", image)
+    predict("--json", tmp_path / "a.json", drawn)
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert content["model"] == str(DETECTOR)
+    sizes = [cv2.getTextSize(word, cv2.FONT_HERSHEY_DUPLEX, 1.2, 3)[0] for word in words]
+    wanted = [(x, y - height, x + width, y) for (x, y), (width, height) in zip(words.values(), sizes)]
+    assert close_to(boxes(content["images"][0]), wanted, 10)
+    found = Predictor.load()(drawn)
+    assert len(found) == 2 and found[0][1] == pytest.approx(content["images"][0]["detections"][0]["score"], abs=1e-3)
+    predict(bright_model, "--json", tmp_path / "b.json", photos / "one.png", photos / "two.png")
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert content["model"] == str(bright_model) and [i["name"] for i in content["images"]] == ["one", "two"]
+    assert "name the pictures to detect in" in predict(bright_model, code=2)
 
 
 def test_result_files_are_those_that_the_benchmark_reads(bright_model, photos, tmp_path):
