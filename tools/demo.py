@@ -2,7 +2,7 @@
 
 python tools/demo.py writes outputs/demo/report.html and summary.json. What an earlier call has finished is not done
 again; delete outputs/demo to start over. Without the packages of requirement-export.txt nothing is exported: the last
-step predicts with the checkpoint.
+step predicts with the checkpoint, and not with the trained detector of weights/, too.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
     options = dict.fromkeys(CONFIGS, common)
     options["student"] = [*common, f"distiller.teachers.0.checkpoint={out / 'teacher' / LAST}"]
     exports = all(map(find_spec, PACKAGES))
-    steps = Steps(out, 8 + exports, CONFIGS, options)
+    steps = Steps(out, 8 + 2 * exports, CONFIGS, options)
     root = steps.configs["teacher"].data.root
     render = ["tools/make_synthetic.py", root, *(SMALL_DATA if args.small else DATA), "--workers", 2, "--overwrite"]
     steps.run(
@@ -81,6 +81,11 @@ def main(args: argparse.Namespace) -> None:
     found = ["--vis", out / "predicted", "--json", out / "predictions.json"]
     predict = ["predict.py", model, picture, "--runtime", runtime, *found]
     steps.run("predict", "detecting in a picture without labels", out / "predictions.json", *predict)
+
+    if exports:
+        trained = ["--vis", out / "trained", "--json", out / "trained.json"]
+        what = "detecting in the same picture with the detector that comes with the repository"
+        steps.run("trained", what, out / "trained.json", "predict.py", picture, "--runtime", runtime, *trained)
 
     files = {name: {"torch": out / name / LAST} for name in CONFIGS}
     if exports:

@@ -14,6 +14,7 @@ import pytest
 from conftest import run_script
 
 from engine.inference.export import PACKAGES
+from engine.inference.runtimes import DETECTOR
 from engine.report.comparison import Difference
 from models import build_detector
 from models.weights import read_checkpoint
@@ -78,10 +79,17 @@ def check_text_demo(out: Path, runtimes: list[str]) -> None:
             pixels.shape == photo.shape for what in ("text", "kernel") for pixels in pictures[f"{what} map: {title}"]
         )
     assert photo.shape == (384, 384, 3)
-    assert sum(map(len, pictures.values())) == 1 + 2 * 3 * 3 + 1  # curves; of two images the networks' three; predicted
+    predicted = {"distilled student": "predicted"} | ({"detector of weights/": "trained"} if runtimes[1:] else {})
+    assert sum(map(len, pictures.values())) == 1 + 2 * 3 * 3 + len(
+        predicted
+    )  # curves; of two images the networks' three
     found = json.loads((out / "predictions.json").read_text())
     assert found["runtime"] == runtimes[min(1, len(runtimes) - 1)]
-    assert len(pictures["unlabelled.jpg"]) == 1 and (out / "predicted" / "unlabelled.jpg").is_file()
+    for title, folder in predicted.items():
+        assert len(pictures[f"unlabelled.jpg: {title}"]) == 1 and (out / folder / "unlabelled.jpg").is_file()
+    assert (out / "trained").is_dir() == ("trained" in predicted.values())
+    if runtimes[1:]:
+        assert json.loads((out / "trained.json").read_text())["model"] == str(DETECTOR)
 
 
 def own_parameters(folder: Path) -> int:

@@ -173,9 +173,18 @@ def _examples(cfg: Experiment, predictors: Mapping[str, TextPredictor]) -> Itera
 
 def _unlabelled(out: Path) -> Iterator[Html]:
     yield element("h2", "A picture without labels")
-    yield element("p", "What predict.py finds in it with the distilled student, outlines with their scores.")
-    shown = _enlarged(read_image(out / "predicted" / "unlabelled.jpg"))
-    yield figure(picture(shown, "unlabelled.jpg", PICTURE), "unlabelled.jpg")
+    yield element(
+        "p", "What predict.py finds in it, outlines with their scores: with the distilled student; and, where its "
+        "runtime is installed, with the detector that comes with the repository, which learnt words in photographs.",
+    )  # fmt: skip
+    found = {"distilled student": out / "predicted", "detector of weights/": out / "trained"}
+    shown = {title: folder / "unlabelled.jpg" for title, folder in found.items() if folder.is_dir()}
+    yield row(
+        [
+            figure(picture(_enlarged(read_image(path)), f"unlabelled.jpg: {title}", PICTURE), title)
+            for title, path in shown.items()
+        ]
+    )
 
 
 def _probability(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
