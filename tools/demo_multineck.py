@@ -75,11 +75,12 @@ def main(args: argparse.Namespace) -> None:
         what = f"testing the {name.replace('_', ' ')} on unseen images"
         results = steps.test(name, what, "--vis", out / f"{name}_test" / PICTURES)
         summary[name] = {key: results[key] for key in SCORES}
+    summary["conclusion"] = comparison(summary)
     summary["seconds"] = {**steps.seconds, "total": round(sum(steps.seconds.values()), 1)}
     write_json(out / "summary.json", summary)
     write_report(out, summary, steps.configs)
     print("\n" + ", ".join(f"{name.replace('_', ' ')} AP {summary[name]['ap']:.4f}" for name in CONFIGS))
-    print(comparison(summary))
+    print(summary["conclusion"])
     print(f"{out / 'report.html'}   {out / 'summary.json'}")
 
 

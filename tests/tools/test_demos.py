@@ -153,7 +153,7 @@ def test_the_multineck_demo_ends_with_its_report(steps_in_this_process, tmp_path
         assert summary[name]["ap"] == results["ap"]
         assert f"<td>{results['ap']:.4f}</td>" in page
     assert len(summary["seconds"]) == 11 + 1
-    assert demo_multineck_report.comparison(summary) in page
+    assert summary["conclusion"] == demo_multineck_report.comparison(summary) and summary["conclusion"] in page
     captions, pictures = captions_of(page), pictures_of(page)
     # Curves; centres of two teachers; an image, and of two teachers and levels three masks; of two images all runs.
     assert sum(map(len, pictures.values())) == 1 + 2 + (1 + 2 * 2 * 3) + 2 * 4
@@ -167,9 +167,11 @@ def test_the_multineck_demo_ends_with_its_report(steps_in_this_process, tmp_path
     [(0.1, 0.3, "distillation made it worse"), (0.3, 0.1, "made it better"), (0.1, 0.1, "neither better nor worse")],
 )
 def test_the_multineck_report_says_what_distillation_did(distilled, alone, says):
-    summary = {"student": {"ap": distilled}, "student_without_distillation": {"ap": alone}}
-    sentence = demo_multineck_report.comparison(summary)
+    scores = {"student": distilled, "student_without_distillation": alone, "teacher1": 0.2, "teacher2": 0.4}
+    sentence = demo_multineck_report.comparison({name: {"ap": ap} for name, ap in scores.items()})
     assert says in sentence and f"distilled {distilled:.4f}, alone {alone:.4f}" in sentence
+    assert ("Teacher 1 (AP 0.2000) is not better than the student alone" in sentence) == (alone == 0.3)
+    assert "Teacher 2" not in sentence
 
 
 @pytest.mark.parametrize("script", ["tools/demo.py", "tools/demo_multineck.py"])

@@ -55,10 +55,14 @@ def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Ex
 
 
 def comparison(summary: Mapping[str, Mapping[str, float]]) -> str:
-    """A sentence on what distillation changed, for better or worse."""
+    """What distillation changed, for better or worse; and which teachers are not better than the student alone."""
     distilled, alone = (summary[name]["ap"] for name in ("student", "student_without_distillation"))
     what = "better" if distilled > alone else "worse" if distilled < alone else "neither better nor worse"
-    return f"AP of the student distilled {distilled:.4f}, alone {alone:.4f}: distillation made it {what} here."
+    text = f"AP of the student distilled {distilled:.4f}, alone {alone:.4f}: distillation made it {what} here."
+    for number in (1, 2):
+        if (taught := summary[f"teacher{number}"]["ap"]) <= alone:
+            text += f" Teacher {number} (AP {taught:.4f}) is not better than the student alone and has little to teach."
+    return text
 
 
 def _curves(runs: Mapping[str, Path]) -> Figure:
