@@ -1,4 +1,8 @@
-"""Exports a text detector to ONNX:  python export.py work_dirs/light_m_ic15/checkpoint_best.pth.tar light_m.onnx"""
+"""Exports a text detector to ONNX:  python export.py work_dirs/light_m_ic15/checkpoint_best.pth.tar light_m.onnx
+
+With --precision 16 and an OUT that ends in .pth.tar it writes a checkpoint of half the size, to teach with or to start
+from.
+"""
 
 import argparse
 import tempfile
@@ -11,8 +15,10 @@ end_on_signals()  # before the imports, which take seconds
 
 from engine.experiment import load_experiment
 from engine.inference.export import PRECISIONS, export
-from engine.inference.quantise import hmean_of
+from engine.inference.quantise import score
 from engine.report.analysis import require_text
+from engine.training.checkpoint import save_half
+from files import check_output
 
 
 def main(args: argparse.Namespace) -> None:
@@ -24,20 +30,27 @@ def main(args: argparse.Namespace) -> None:
             raise InputError("--config: goes with --precision int8 and, if wanted, --max-steps of 1 or more")
         require_text(cfg.task, "--config")
         cfg.task.test_set(cfg.data.test, cfg.test_cfg)  # fails here, not after minutes
+    if args.out.endswith(".pth.tar"):
+        if args.precision != "16":
+            raise InputError("OUT: a checkpoint is written with --precision 16 only; a network to run is an .onnx file")
+        check_output("OUT", args.out, [args.checkpoint], folder=False)
+        save_half(args.checkpoint, args.out)
+        say(f"written: {args.out}")
+        return
     for runtime, difference in export(args.checkpoint, args.out, args.precision, args.calibrate).items():
         print(f"{runtime}: largest difference from PyTorch {difference:.2g}")
     say(f"written: {args.out}")
     if cfg is not None:
         with tempfile.TemporaryDirectory() as folder:
             export(args.checkpoint, whole := Path(folder) / "float32.onnx")
-            before, after = (hmean_of(path, cfg, args.max_steps) for path in (whole, args.out))
+            before, after = (score(path, cfg, args.max_steps)["hmean"] for path in (whole, args.out))
         print(f"hmean in openvino: float32 {before:.4f}, int8 {after:.4f}, loss {before - after:+.4f}")
 
 
 if __name__ == "__main__":
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="a checkpoint of train.py or knowledge_distillation_train.py")
-    parser.add_argument("out", metavar="OUT.onnx", help="the file to write")
+    parser.add_argument("out", metavar="OUT.onnx", help="the file to write; .pth.tar: see above")
     parser.add_argument(
         "--precision", default="32", choices=PRECISIONS, help="bf16, 16: of the weights; int8: of the arithmetic"
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from distillation.base import LEARNERS
 from distillation.text import TextDistiller, check_same_shape
 from errors import InputError
-from models import TextOutput
+from models import TextOutput, stream
 from models.text.soft_maps import judged, reduced
 
 
@@ -27,7 +27,7 @@ def kernel_mask_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """
     batch, channels, h, w = student.shape
     # Outside the mask both maps are zero. On a GPU, selecting pixels would stall the stream, so all of them are used.
-    pixels = slice(None) if mask.is_cuda else mask.flatten().nonzero()[:, 0]
+    pixels = slice(None) if stream.stalls(mask) else mask.flatten().nonzero()[:, 0]
     s, t = (F.normalize(maps.permute(0, 2, 3, 1).reshape(-1, channels)[pixels].float()) for maps in (student, teacher))
     per_pixel = (t - s).square().sum(1) * mask.flatten()[pixels] ** 2  # (P,)
     image = torch.arange(batch, device=mask.device).repeat_interleave(h * w)[pixels]

@@ -91,8 +91,8 @@ def quantised(model: Any, metadata: Mapping[str, Any], folder: str | Path) -> An
     )
 
 
-def hmean_of(path: str | Path, cfg: Experiment, most: int = -1) -> float:
-    """Hmean (0 to 1) of an exported network on `data.test` of a config, in openvino, with its test_cfg.
+def score(path: str | Path, cfg: Experiment, most: int = -1) -> dict[str, Any]:
+    """Scores (`eval.evaluate`) of an exported network on `data.test` of a config, in openvino, with its test_cfg.
 
     Args:
         most: number of images, the first ones; -1 for all.
@@ -108,4 +108,4 @@ def hmean_of(path: str | Path, cfg: Experiment, most: int = -1) -> float:
     predictor = Predictor.load(path, "openvino", upright=False, short_side=short_side, **thresholds)
     results = dict(zip((dataset.parser[index].name for index in indices), predictor(paths)))
     with tempfile.TemporaryDirectory() as folder:
-        return cfg.task.score(results, dataset, cfg.test_cfg, Path(folder) / "results")["hmean"]
+        return cfg.task.score(results, dataset, cfg.test_cfg, Path(folder) / "results")

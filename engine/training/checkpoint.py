@@ -44,6 +44,24 @@ def save_checkpoint(
     write_tensors(path, content)
 
 
+def save_half(checkpoint: str | Path, path: str | Path) -> None:
+    """Writes a copy of a checkpoint with the weights of its layers, the tensors of two or more axes, in 16 bits.
+
+    Whoever loads it, as a teacher or to start from, computes with them in the precision of the network.
+
+    Raises:
+        InputError: a checkpoint that cannot be read, holds what is not finite or is too large for 16 bits.
+    """
+    content = read_checkpoint(checkpoint)
+    state = state_dict_of(content, checkpoint)
+    halves = {
+        name: value.half() if value.is_floating_point() and value.dim() > 1 else value for name, value in state.items()
+    }
+    if wide := [name for name, value in halves.items() if value.is_floating_point() and not value.isfinite().all()]:
+        raise InputError(f"{checkpoint}: {wide[0]} has values that 16 bits do not hold")
+    write_tensors(path, {**content, "state_dict": halves})
+
+
 def new_detector(model: Mapping[str, Any], pretrained: bool = True) -> nn.Module:
     """Builds the `model` section (`pretrained=False`: without ImageNet weights); InputError if it makes none."""
     backbone = model["backbone"] if pretrained else {**model["backbone"], "pretrained": None}

@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import initLevelMapper
 
+from models import stream
 from models.objects.fpn import LEVELS, STRIDES, Pyramid
 
 _SAMPLES = 2  # per bin and direction
@@ -29,7 +30,7 @@ class PyramidRoIAlign(MultiScaleRoIAlign):
 
     def forward(self, x: Pyramid, boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
         """(n, C, side, side), the boxes of all images in order; pixels of the padded batch. `image_shapes`: unused."""
-        if boxes[0].device.type != "cpu":
+        if stream.stalls(boxes[0]):
             return super().forward(x, boxes, image_shapes)
         maps = [x[name] for name in self.featmap_names]
         cells, weights = self._cells([level.shape for level in maps], boxes)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from errors import InputError
+from models import stream
 
 SLOTS = 256  # per image: instances are numbered in uint8, 0 is background
 BACKGROUND_SAMPLES = 100
@@ -50,7 +51,7 @@ class EmbeddingLoss(nn.Module):
         instances, kernel, training_mask = (x.flatten(1) for x in (instances, kernel, training_mask))  # (B, N)
         drawn, valid = draw_background(instances, training_mask, self.samples)  # (B, K)
         # On a GPU the size of a selection would have to be read back, which stalls the stream: take all pixels there.
-        if embedding.is_cuda:
+        if stream.stalls(embedding):
             slots, own, sample = SLOTS, features, _gather(features, drawn)
         else:
             slots = int(instances.max()) + 1
@@ -113,7 +114,7 @@ def draw_background(instances: Tensor, training_mask: Tensor, number: int) -> tu
         nothing = torch.zeros(len(instances), 0, dtype=torch.long, device=instances.device)
         return nothing, nothing.bool()
     shown = (instances > 0) & (training_mask > 0.5)
-    if instances.is_cuda:  # a random number for every pixel: how much background there is stays on the GPU
+    if stream.stalls(instances):  # a random number for every pixel: how much background there is stays on the GPU
         weight, index = torch.rand(shown.shape, device=shown.device).masked_fill(shown, -1.0).topk(number, dim=1)
         return index, weight >= 0
     chance = random.Random(int(torch.randint(2**62, ())))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models import stream
+
 
 def ohem_mask(text_logits: Tensor, text: Tensor, training_mask: Tensor, ratio: int = 3) -> Tensor:
     """Selects all text pixels and the hardest background pixels of every image.
@@ -33,7 +35,7 @@ def ohem_mask(text_logits: Tensor, text: Tensor, training_mask: Tensor, ratio: i
 
 def _kth_largest(values: Tensor, k: Tensor) -> Tensor:
     """The k-th largest value (B, 1) of each row of (B, N), k (B,) from 1."""
-    if values.is_cuda:  # a selection needs k on the host, which would stall the stream
+    if stream.stalls(values):  # a selection needs k on the host, which would stall the stream
         return values.sort(dim=1, descending=True).values.gather(1, (k.long() - 1)[:, None])
     rows = [row.kthvalue(len(row) - number + 1).values for row, number in zip(values, k.tolist())]
     return torch.stack(rows)[:, None]

@@ -7,7 +7,7 @@ from text_networks import random_batch, small_model
 
 from distillation import KernelMaskDistiller, Supervised, kernel_mask_loss
 from errors import InputError
-from models import PANLoss, build_detector
+from models import PANLoss, build_detector, stream
 from reference import text_losses as reference
 
 
@@ -19,7 +19,9 @@ def parts():
     return student, PANLoss(), [teacher]
 
 
-def test_kernel_mask_loss_equals_its_reference():
+@pytest.mark.parametrize("stalls", [False, True])  # as on a CPU, and as on a GPU
+def test_kernel_mask_loss_equals_its_reference(stalls, monkeypatch):
+    monkeypatch.setattr(stream, "stalls", lambda tensor: stalls)
     rng = np.random.default_rng(0)
     student, teacher = (rng.normal(0, 2, (2, 5, 8, 6)).astype(np.float32) for _ in range(2))
     kernel = (rng.random((2, 32, 24)) < 0.5).astype(np.float32)

@@ -26,6 +26,7 @@ PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     "config/README.md",
+    "weights/README.md",
     *(f"docs/{p.name}" for p in sorted(ROOT.glob("docs/*.md"))),
 ]
 STARTS = ("python ", "python3 ", "make ", "pip ", "sh ", ". ")
@@ -50,6 +51,7 @@ READ_ONLY = {
     "benchmarks/precision.py": "minutes",
     "benchmarks/network_speed.py": "minutes; tests/benchmarks/test_network_speed.py runs it in miniature",
     "benchmarks/distillation_gain.py": "hours; tests/benchmarks/test_distillation_gain.py runs it in miniature",
+    "benchmarks/released.py": "minutes; tests/benchmarks/test_released.py runs it in miniature",
     "benchmarks/scaling.py": "minutes",
     "benchmarks/term_gradients.py": "needs a study that has been run",
     "tools/demo.py": "tests/tools/test_demos.py runs it in miniature",

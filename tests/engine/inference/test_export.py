@@ -17,7 +17,7 @@ from text_networks import small_model
 from engine.inference import Predictor
 from engine.inference import export as export_module
 from engine.inference.runtimes import RUNTIMES
-from engine.training.checkpoint import save_checkpoint
+from engine.training.checkpoint import load_detector, save_checkpoint
 from errors import InputError
 from models import SeparablePANHead, build_detector
 from models.fuse import fuse_batch_norm
@@ -220,3 +220,25 @@ def test_a_missing_package_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("engine.inference.runtimes.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs the package onnx: pip install -r requirement-export.txt"):
         export_module.export(tmp_path / "a.pth.tar", tmp_path / "a.onnx")
+
+
+def test_a_checkpoint_of_half_the_size(tmp_path):
+    """Its layers' weights are those rounded to 16 bits, everything else is as it was; it loads like any other."""
+    detector = checkpoint_of(small_model(), path := tmp_path / "a.pth.tar")
+    half = tmp_path / "half.pth.tar"
+    run_script("export.py", path, half, "--precision", "16")
+    assert half.stat().st_size < 0.6 * path.stat().st_size
+    before, after = (torch.load(file, weights_only=True) for file in (path, half))
+    assert {**before, "state_dict": 0} == {**after, "state_dict": 0}
+    loaded, _ = load_detector(small_model(), half)
+    state = loaded.state_dict()
+    for name, value in detector.state_dict().items():
+        assert state[name].dtype == value.dtype
+        assert torch.equal(state[name], value.half().float() if value.dim() > 1 else value), name
+
+    assert "--precision 16 only" in run_script("export.py", path, tmp_path / "b.pth.tar", code=2)
+    assert "would be lost" in run_script("export.py", path, path, "--precision", "16", code=2)
+    next(p for p in detector.parameters() if p.dim() > 1).data.view(-1)[0] = 1e6
+    save_checkpoint(path, detector.state_dict(), {}, 3, {})
+    output = run_script("export.py", path, tmp_path / "c.pth.tar", "--precision", "16", code=2)
+    assert "has values that 16 bits do not hold" in output and not (tmp_path / "c.pth.tar").exists()

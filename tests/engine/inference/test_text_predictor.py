@@ -134,7 +134,7 @@ def test_threads_and_precision_reach_the_runtime(tmp_path):
 def test_hmean_is_that_of_the_config_at_hand(tmp_path, bright_model):
     """Its split, sizes and thresholds, not those that the network was exported with."""
     from engine.experiment import load_experiment
-    from engine.inference.quantise import hmean_of
+    from engine.inference.quantise import score
 
     layout(tmp_path, {f"img_{n}": "10,10,60,10,60,40,10,40,word\n" for n in (1, 2)}, part="test")
     layout(tmp_path, {"img_1": "10,10,60,10,60,40,10,40,word\n"})
@@ -144,7 +144,7 @@ def test_hmean_is_that_of_the_config_at_hand(tmp_path, bright_model):
 
     def hmean(*options: str, most: int = -1) -> float:
         entries = [f"data.root={tmp_path.as_posix()}", "data.test.short_size=96", *options]
-        return hmean_of(bright_model, load_experiment("config/light/s_ic15.py", entries), most)
+        return score(bright_model, load_experiment("config/light/s_ic15.py", entries), most)["hmean"]
 
     assert hmean() == pytest.approx(2 / 3) and hmean(most=1) == 1
     assert hmean("test_cfg.min_score=0.999") == hmean("test_cfg.min_area=30000") == 0

@@ -10,6 +10,7 @@ from torchvision.models.detection.image_list import ImageList
 
 from engine.training.checkpoint import new_detector
 from errors import InputError
+from models import stream
 from models.objects.cascade import STAGE_BOX_WEIGHTS, CascadeHeads, refine
 from models.objects.fpn import LEVELS, STRIDES, MultiNeckFPN
 from models.objects.rcnn import build_rcnn
@@ -75,7 +76,9 @@ def test_an_image_proposes_the_same_alone_and_beside_a_larger_neighbour():
     assert first[:, 2].max() <= 110 and first[:, 3].max() <= 70 and neighbour[:, 2].max() > 128
 
 
-def test_rois_of_a_small_image_are_pooled_at_the_true_stride():
+@pytest.mark.parametrize("stalls", [False, True])  # as on a CPU, and as on a GPU
+def test_rois_of_a_small_image_are_pooled_at_the_true_stride(stalls, monkeypatch):
+    monkeypatch.setattr(stream, "stalls", lambda tensor: stalls)
     features = {name: torch.arange(64.0).expand(1, 1, 64, 64) for name in LEVELS[:4]}  # the value is the column
     pooled = PyramidRoIAlign(7)(features, [torch.tensor([[0.0, 0, 56, 56]])], [(65, 65)])
     torch.testing.assert_close(pooled[0, 0, 0], 2 * torch.arange(7.0) + 1)  # P2: bins of 2 cells

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from errors import InputError
-from models import PANLoss, PSENetLoss
+from models import PANLoss, PSENetLoss, stream
 from models.text.dice import dice_loss
 from models.text.embedding import BACKGROUND_SAMPLES, EmbeddingLoss, draw_background
 from models.text.iou import mean_iou
@@ -16,6 +16,16 @@ from models.text.ohem import ohem_mask
 from reference import text_losses as reference
 
 SIZE = 12
+
+
+@pytest.fixture(scope="module", autouse=True, params=["CPU", "GPU"])
+def branches(request):
+    """Every test goes both ways, that of a GPU on a CPU, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "stalls", lambda tensor: request.param == "GPU")
+        yield
+
+
 SEEDS = st.integers(0, 10**6)
 DTYPES = st.sampled_from([torch.uint8, torch.int64, torch.float32])
 
