@@ -28,7 +28,17 @@ from engine.inference.text_predictor import LONG_SIDE, OVERLAP
 from files import file_sha256
 
 DEFAULT = Path("outputs/predict")
-TEXT_ONLY = ("short_side", "long_side", "tile", "overlap", "min_score", "min_area", "bbox_type")
+TEXT_ONLY = (
+    "short_side",
+    "long_side",
+    "tile",
+    "overlap",
+    "min_score",
+    "min_area",
+    "bbox_type",
+    "min_text",
+    "min_kernel",
+)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -227,6 +237,8 @@ if __name__ == "__main__":
     how.add_argument("--overlap", type=int, metavar="N", help=f"pixels that tiles share (default: {OVERLAP})")
     how.add_argument("--min-score", type=float, metavar="P", help="lowest score, 0 to 1 (default: the model's)")
     how.add_argument("--min-area", type=float, metavar="N", help="smallest area, in pixels of the scaled picture")
+    how.add_argument("--min-text", type=float, metavar="P", help="probability above which a pixel is text")
+    how.add_argument("--min-kernel", type=float, metavar="P", help="probability above which it is kernel, too")
     how.add_argument("--bbox-type", choices=["poly", "rect"], help="outlines, or rectangles (default: the model's)")
     where = parser.add_argument_group("where to run")
     where.add_argument("--shard", metavar="I/N", help="the I-th of N parts of the input; names its --jsonl after that")

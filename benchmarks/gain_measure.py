@@ -2,9 +2,9 @@
 
     python benchmarks/gain_measure.py config/light/m_ic15.py CHECKPOINT FILE
 
-Writes FILE, a JSON: `thresholds`; `counts` of every image for each of them (ground truths, predictions, numerators of
-recall and of precision); `pixel_ap`, the average precision of the text and of the kernel probability, over all pixels
-of the maps that are not ignored.
+Writes FILE, a JSON: `pixels`, pairs of min_text and min_kernel; `thresholds`, of min_score; `counts` of every image for
+each pair and threshold (ground truths, predictions, numerators of recall and of precision); `pixel_ap`, the average
+precision of the text and of the kernel probability, over all pixels of the maps that are not ignored.
 """
 
 from __future__ import annotations
@@ -27,24 +27,12 @@ from dataset.text.targets import make_targets
 from engine.experiment import Experiment, load_experiment
 from engine.inference.evaluator import Evaluator
 from engine.precision import PRECISIONS, resolve_device
-from engine.report.analysis import predict_everything, require_text
+from engine.report.analysis import require_text
+from engine.report.calibration import INSTANCES, PIXELS, output_maps, readings
 from engine.report.comparison import CREDITS
 from errors import exit_code
 from eval.files import write_json
 from models.text.soft_maps import judged, reduced
-
-THRESHOLDS = tuple(round(0.02 * i, 2) for i in range(50))
-
-
-class MapRecorder(Evaluator):
-    """Adds the text and kernel probabilities of the images, in their order, to the list `maps`."""
-
-    maps: list[Tensor]
-
-    def network(self, images: Tensor, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        outputs = super().network(images, sizes)
-        self.maps += [output["logits"][:2].float().sigmoid().cpu() for output in outputs]
-        return outputs
 
 
 def measure(cfg: Experiment, checkpoint: Path, precision: str, device: str) -> dict[str, Any]:
@@ -52,18 +40,22 @@ def measure(cfg: Experiment, checkpoint: Path, precision: str, device: str) -> d
     require_text(cfg.task, "this measurement")
     settings = cfg.test_cfg
     dataset = cfg.task.test_set(cfg.data.test, settings)
-    detector, _ = MapRecorder.of(cfg, checkpoint, resolve_device(device), precision, 1)
-    detector.maps = []
-    everything = predict_everything(detector, dataset, range(len(dataset)))
+    detector, _ = Evaluator.of(cfg, checkpoint, resolve_device(device), precision, 1)
+    outputs = output_maps(detector, dataset)
     truth = eval.PROTOCOLS[settings.protocol].read_ground_truth(dataset.parser.ground_truth)
-    counts = {}
-    for name, found in everything.items():
-        rows = eval.sweep(settings.protocol, {name: truth[name]}, {name: found}, THRESHOLDS, settings.variant)
-        counts[name] = [
-            [row["ground_truth"], row["predictions"], *(row["true_positives"] + row.get(c, 0) for c in CREDITS)]
-            for row in rows
-        ]
-    return {"thresholds": THRESHOLDS, "counts": counts, "pixel_ap": pixel_ap(detector.maps, dataset, cfg)}
+    counts: dict[str, list[list[list[float]]]] = {name: [] for name in outputs}
+    for _, everything in readings(outputs, detector.detector.head.maps, settings):
+        for name, found in everything.items():
+            rows = eval.sweep(settings.protocol, {name: truth[name]}, {name: found}, INSTANCES, settings.variant)
+            counts[name].append(
+                [
+                    [row["ground_truth"], row["predictions"], *(row["true_positives"] + row.get(c, 0) for c in CREDITS)]
+                    for row in rows
+                ]
+            )
+    probabilities = [torch.from_numpy(output["logits"][:2]).sigmoid() for output in outputs.values()]
+    maps = pixel_ap(probabilities, dataset, cfg)
+    return {"pixels": PIXELS, "thresholds": INSTANCES, "counts": counts, "pixel_ap": maps}
 
 
 def pixel_ap(maps: list[Tensor], dataset: TextDataset, cfg: Experiment) -> dict[str, float]:

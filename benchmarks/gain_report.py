@@ -21,7 +21,12 @@ from scipy import stats
 from engine.report.comparison import LEVEL, RESAMPLES, SEED, pooled_hmean
 
 TEACHER, ALONE = "teacher", "student alone"
-COLUMNS = {"ap": "AP", "pixel_ap_text": "pixel AP, text", "pixel_ap_kernel": "pixel AP, kernel"}
+COLUMNS = {
+    "hmean_usual": "hmean at 0.5",
+    "ap": "AP",
+    "pixel_ap_text": "pixel AP, text",
+    "pixel_ap_kernel": "pixel AP, kernel",
+}
 _ENDS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
 
 
@@ -51,24 +56,32 @@ class Run:
 def scores_of(measured: Mapping[str, Any]) -> tuple[dict[str, float], list[list[float]]]:
     """Scores of a run from what gain_measure.py found.
 
-    The threshold of an image is the best of the other half of the images: those of even places in the list have that
-    of the odd ones, and the other way round.
+    The thresholds of an image, of pixels and of instances, are the best of the other half of the images: those of even
+    places in the list have those of the odd ones, and the other way round.
 
     Returns:
-        `hmean` with these thresholds, over all images; `ap`, the area below precision over recall, of all thresholds;
-        `pixel_ap_text`, `pixel_ap_kernel`. And the counts (n, 4) of every image with its threshold.
+        `hmean` with these thresholds, over all images; and with those of the first pair alone (probabilities of 0.5,
+        `usual`): `hmean_usual`, and `ap`, the area below precision over recall, of all `min_score`. `pixel_ap_text`,
+        `pixel_ap_kernel`. And the counts (n, 4) of every image with its thresholds.
     """
-    counts = np.array(list(measured["counts"].values()), float)  # (n, thresholds, 4)
-    chosen = np.empty((len(counts), counts.shape[2]))
-    for half in (0, 1):
-        best = pooled_hmean(counts[1 - half :: 2].sum(0)).argmax()
-        chosen[half::2] = counts[half::2, best]
-    truths, predictions, found, true = counts.sum(0)[::-1].T  # from high thresholds to low ones
+    counts = np.array(list(measured["counts"].values()), float)  # (n, pairs, thresholds, 4)
+    usual = counts[:, 0]
+    chosen, chosen_usual = (best_of_other_half(some) for some in (counts.reshape(len(counts), -1, 4), usual))
+    truths, predictions, found, true = usual.sum(0)[::-1].T  # from high thresholds to low ones
     precision, recall = true / np.maximum(predictions, 1), found / np.maximum(truths, 1)
     steps = np.diff(np.maximum.accumulate(recall), prepend=0.0)
-    scores = {"hmean": float(pooled_hmean(chosen.sum(0))), "ap": float((steps * precision).sum())}
+    scores = {name: float(pooled_hmean(of.sum(0))) for name, of in (("hmean", chosen), ("hmean_usual", chosen_usual))}
+    scores["ap"] = float((steps * precision).sum())
     scores |= {f"pixel_ap_{name}": value for name, value in measured["pixel_ap"].items()}
     return scores, chosen.tolist()
+
+
+def best_of_other_half(counts: np.ndarray) -> np.ndarray:
+    """Of counts (n, thresholds, 4) those (n, 4) with the threshold that is best for the other half of the images."""
+    chosen = np.empty((len(counts), 4))
+    for half in (0, 1):
+        chosen[half::2] = counts[half::2, pooled_hmean(counts[1 - half :: 2].sum(0)).argmax()]
+    return chosen
 
 
 class Gain(NamedTuple):

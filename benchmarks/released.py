@@ -24,6 +24,7 @@ from engine.report.comparison import LEVEL, RESAMPLES, SEED, Results, pooled_hme
 from eval.files import write_json
 from files import file_sha256
 
+NAMES = ("min_score", "min_area", "min_text", "min_kernel")
 CONFIG = "config/light/m_ic15.py"
 SIZE, RUNS = (736, 1312), 20
 _COLUMNS = ("file", "MB", "images", "precision", "recall", "hmean", f"{LEVEL:.0%} interval", "ms", "CPU ms")
@@ -32,7 +33,7 @@ _COLUMNS = ("file", "MB", "images", "precision", "recall", "hmean", f"{LEVEL:.0%
 def measure(path: Path, config: str, options: list[str], most: int) -> dict[str, Any]:
     """One row of the table, and the SHA-256 of the file."""
     predictor = Predictor.load(path, "openvino")
-    thresholds = [f"test_cfg.{name}={getattr(predictor, name)}" for name in ("min_score", "min_area")]
+    thresholds = [f"test_cfg.{name}={getattr(predictor, name)}" for name in NAMES]
     split = ["data.train.split=train_part", "data.test.split=validation"]
     short_size = f"data.test.short_size={predictor.short_side}"
     cfg = load_experiment(config, [*split, *thresholds, short_size, *options])
@@ -53,7 +54,7 @@ def measure(path: Path, config: str, options: list[str], most: int) -> dict[str,
         "sha256": file_sha256(path),
         "megabytes": round(path.stat().st_size / 1e6, 1),
         "images": len(counts),
-        "min_score": predictor.min_score,
+        **{name: getattr(predictor, name) for name in ("min_score", "min_text", "min_kernel")},
         **{name: found[name] for name in ("protocol", "variant", "precision", "recall", "hmean")},
         "interval": ends.tolist(),
         "milliseconds": statistics.median(wall),

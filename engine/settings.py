@@ -100,6 +100,7 @@ class TestSettings:
     Attributes:
         protocol, variant: the evaluation protocol and its variant; see `python -m eval --help`.
         min_score: lowest mean text probability of an instance, 0 to 1.
+        min_text, min_kernel: probabilities, between 0 and 1, above which a pixel is text, and kernel.
         min_area: smallest area of an instance in pixels of the network input.
         bbox_type: 'poly' (outer contour) or 'rect' (minimum-area rectangle).
         result_path: folder for the result files of test.py.
@@ -108,6 +109,8 @@ class TestSettings:
     protocol: str = "ctw1500"
     variant: str | None = None
     min_score: float = 0.88
+    min_text: float = 0.5
+    min_kernel: float = 0.5
     min_area: int = 16
     bbox_type: str = "poly"
     result_path: str = "outputs/submit"
@@ -123,6 +126,14 @@ class TestSettings:
             raise InputError(f"test_cfg.min_area={self.min_area}: expected 0 or more")
         if not 0 <= self.min_score <= 1:
             raise InputError(f"test_cfg.min_score={self.min_score!r}: expected a number from 0 to 1")
+        for name in ("min_text", "min_kernel"):
+            if not 0 < getattr(self, name) < 1:
+                raise InputError(f"test_cfg.{name}={getattr(self, name)!r}: expected a number between 0 and 1")
+
+    @property
+    def thresholds(self) -> dict[str, Any]:
+        """What selects among the pixels and the instances."""
+        return {name: getattr(self, name) for name in ("min_score", "min_area", "bbox_type", "min_text", "min_kernel")}
 
 
 @dataclass(frozen=True)

@@ -21,19 +21,24 @@ class Detection(NamedTuple):
     score: float  # mean text probability over the instance, 0 to 1
 
 
-def _masks_and_score(logits: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _masks_and_score(
+    logits: np.ndarray, count: int, min_text: float, min_kernel: float
+) -> tuple[np.ndarray, np.ndarray]:
     """The first ``count`` maps, text and kernels, as (count, h, w) bool, and the text probability (h, w) float32.
 
-    Text is where the text logit is above 0, kernel where both its own and the text logit are.
+    Text is where the text probability is above `min_text`, kernel where its own is above `min_kernel`, too.
     """
-    masks = logits[:count] > 0
+    least = np.array([min_text, *[min_kernel] * (count - 1)])
+    masks = logits[:count] > np.log(least / (1 - least)).astype(np.float32)[:, None, None]  # 0 for 0.5
     masks[1:] &= masks[0]
     with np.errstate(over="ignore"):  # exp of a very negative logit: infinite, and the score a clean 0
         score = 1 / (1 + np.exp(-logits[0].astype(np.float32, copy=False)))
     return masks, score
 
 
-def decode_pan(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, np.ndarray]:
+def decode_pan(
+    logits: np.ndarray, min_area: float = 0, min_text: float = 0.5, min_kernel: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
     """Instances from the six output maps of a PAN head (PAN, Wang et al., ICCV 2019, section 3.4).
 
     Embeddings outside the text, which the method sets to zero, are not read: kernels lie inside the
@@ -42,6 +47,7 @@ def decode_pan(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, np.
     Args:
         logits: (6, h, w) float: text, kernel, four embedding channels; at stride 4.
         min_area: smallest kernel kept, in pixels of this map.
+        min_text, min_kernel: probabilities, between 0 and 1, above which a pixel is text, and kernel.
 
     Returns:
         labels (h, w) int32, 0 = background, and score (h, w) float32, the text probability.
@@ -52,16 +58,19 @@ def decode_pan(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, np.
     logits = np.asarray(logits)
     if logits.ndim != 3 or logits.shape[0] != 6:
         raise ValueError(f"decode_pan: logits must have shape (6, h, w), got {logits.shape}")
-    kernels, score = _masks_and_score(logits, 2)
+    kernels, score = _masks_and_score(logits, 2, min_text, min_kernel)
     return pa(kernels, logits[2:], min_area), score
 
 
-def decode_psenet(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, np.ndarray]:
+def decode_psenet(
+    logits: np.ndarray, min_area: float = 0, min_text: float = 0.5, min_kernel: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
     """Instances from the output maps of a PSENet head (PSENet, Wang et al., CVPR 2019, Algorithm 1).
 
     Args:
         logits: (n, h, w) float, n >= 2 (7 in the paper): text, then kernels from large to small; at stride 4.
         min_area: smallest of the smallest kernels kept, in pixels of this map.
+        min_text, min_kernel: probabilities, between 0 and 1, above which a pixel is text, and kernel.
 
     Returns:
         labels (h, w) int32, 0 = background, and score (h, w) float32, the text probability.
@@ -72,7 +81,7 @@ def decode_psenet(logits: np.ndarray, min_area: float = 0) -> tuple[np.ndarray, 
     logits = np.asarray(logits)
     if logits.ndim != 3 or logits.shape[0] < 2:
         raise ValueError(f"decode_psenet: logits must have shape (n, h, w) with n of at least 2, got {logits.shape}")
-    kernels, score = _masks_and_score(logits, len(logits))
+    kernels, score = _masks_and_score(logits, len(logits), min_text, min_kernel)
     return pse(kernels, min_area), score
 
 
@@ -265,6 +274,8 @@ def maps_to_polygons(
     min_area: float,
     min_score: float,
     bbox_type: str,
+    min_text: float = 0.5,
+    min_kernel: float = 0.5,
 ) -> list[Detection]:
     """Scored polygons in pixels of the original image from the output maps of a network.
 
@@ -274,11 +285,12 @@ def maps_to_polygons(
         size: (height, width) of the network input.
         original_size: (height, width) of the original image.
         min_area, min_score, bbox_type: as in `labels_to_polygons`.
+        min_text, min_kernel: as in `decode_pan`.
 
     Raises:
         ValueError: as `labels_to_polygons`, or another number of maps.  InputError: the compiled extension is missing.
     """
-    labels, score = decoder(maps)(logits)
+    labels, score = decoder(maps)(logits, min_text=min_text, min_kernel=min_kernel)
     return labels_to_polygons(
         labels, score, size, original_size, min_area=min_area, min_score=min_score, bbox_type=bbox_type
     )

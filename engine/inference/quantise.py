@@ -103,9 +103,8 @@ def score(path: str | Path, cfg: Experiment, most: int = -1) -> dict[str, Any]:
     dataset = cfg.task.test_set(cfg.data.test, cfg.test_cfg)
     indices = range(len(dataset))[: most if most > 0 else None]
     paths = [dataset.image_path(index) for index in indices]
-    thresholds = {key: getattr(cfg.test_cfg, key) for key in ("min_score", "min_area", "bbox_type")}
     short_side = cfg.data.test.transform.short_size
-    predictor = Predictor.load(path, "openvino", upright=False, short_side=short_side, **thresholds)
+    predictor = Predictor.load(path, "openvino", upright=False, short_side=short_side, **cfg.test_cfg.thresholds)
     results = dict(zip((dataset.parser[index].name for index in indices), predictor(paths)))
     with tempfile.TemporaryDirectory() as folder:
         return cfg.task.score(results, dataset, cfg.test_cfg, Path(folder) / "results")

@@ -33,7 +33,8 @@ class TextPredictor(Predictor):
         tile: side of the squares that the network takes one after the other, a multiple of 32; None: whole pictures.
             The maps of the tiles are joined in the middle of their overlaps, and instances are formed in the whole.
         overlap: pixels that neighbouring tiles share at least, at most half of them; None: OVERLAP. Only with `tile`.
-        min_score, min_area, bbox_type: as in the `test_cfg` of a config, whose values are the default.
+        min_score, min_area, bbox_type, min_text, min_kernel: as in the `test_cfg` of a config, whose values are the
+            default.
         options: see Predictor.
 
     Raises:
@@ -52,6 +53,8 @@ class TextPredictor(Predictor):
         min_score: float | None = None,
         min_area: float | None = None,
         bbox_type: str | None = None,
+        min_text: float | None = None,
+        min_kernel: float | None = None,
         **options: Any,
     ) -> None:
         require_extension()
@@ -68,6 +71,8 @@ class TextPredictor(Predictor):
         self.min_score = about["min_score"] if min_score is None else min_score
         self.min_area = about["min_area"] if min_area is None else min_area
         self.bbox_type = about["bbox_type"] if bbox_type is None else bbox_type
+        self.min_text = about.get("min_text", 0.5) if min_text is None else min_text  # older files have none
+        self.min_kernel = about.get("min_kernel", 0.5) if min_kernel is None else min_kernel
         if tile is not None and long_side is not None:
             raise InputError(
                 "--long-side: has no meaning with --tile, which takes pictures of any length; leave one out"
@@ -89,6 +94,9 @@ class TextPredictor(Predictor):
             raise InputError(f"--overlap {self.overlap}: expected 0 to {self.tile // 2}, half of a tile")
         if not 0 <= self.min_score <= 1:
             raise InputError(f"--min-score {self.min_score:g}: expected a number from 0 to 1")
+        for name, value in {"--min-text": self.min_text, "--min-kernel": self.min_kernel}.items():
+            if not 0 < value < 1:
+                raise InputError(f"{name} {value:g}: expected a number between 0 and 1")
         if not self.min_area >= 0:
             raise InputError(f"--min-area {self.min_area:g}: expected 0 or more")
         if self.bbox_type not in BBOX_TYPES:
@@ -115,9 +123,8 @@ class TextPredictor(Predictor):
         check_finite(job.key, "maps", output)
         job.maps = output
         original = job.picture.shape[:2]
-        job.result = maps_to_polygons(
-            output, self.maps, job.size, original, self.min_area, self.min_score, self.bbox_type
-        )
+        thresholds = self.min_area, self.min_score, self.bbox_type, self.min_text, self.min_kernel
+        job.result = maps_to_polygons(output, self.maps, job.size, original, *thresholds)
 
     def _tiled(self, image: np.ndarray) -> np.ndarray:
         """Output maps (K, H/4, W/4) of a scaled picture (H, W, 3) uint8, computed tile by tile."""

@@ -114,7 +114,7 @@ def metadata_of(detector: nn.Module, config: Mapping[str, Any], content: Mapping
 
     `mean` and `std` normalise RGB values of 0 to 1; the sides of an image must be multiples of `stride`; the outputs
     are called `maps`, and are `map_stride` times smaller; `short_size` is the length to which the short side is scaled;
-    `min_score`, `min_area` and `bbox_type` are those of `test_cfg`; the rest says where the network comes from.
+    thresholds (`min_score` and so on) are those of `test_cfg`; the rest says where the network comes from.
     """
     settings = check_settings("test_cfg", config, TestSettings)
     transform = TASKS["text"].test_transform(config["data"].get("test") or {})
@@ -129,9 +129,7 @@ def metadata_of(detector: nn.Module, config: Mapping[str, Any], content: Mapping
         "maps": detector.head.maps,
         "classes": [],
         "short_size": transform.short_size,
-        "min_score": settings.min_score,
-        "min_area": settings.min_area,
-        "bbox_type": settings.bbox_type,
+        **settings.thresholds,
         "protocol": settings.protocol,
         "git_revision": content.get("git_revision"),
         "epoch": content.get("epoch"),

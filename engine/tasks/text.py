@@ -124,8 +124,7 @@ class TextTask(Task):
     def post_processing(
         self, detector: nn.Module, settings: TestSettings, dataset: TextDataset
     ) -> Callable[..., list[Detection]]:
-        thresholds = {key: getattr(settings, key) for key in ("min_area", "min_score", "bbox_type")}
-        return partial(maps_to_polygons, maps=detector.head.maps, **thresholds)
+        return partial(maps_to_polygons, maps=detector.head.maps, **settings.thresholds)
 
     def write(
         self,

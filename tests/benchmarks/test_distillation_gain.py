@@ -93,7 +93,7 @@ def measured(scores: np.ndarray, true: np.ndarray, truths: list[int]) -> dict:
             kept = scores[image] >= threshold
             hits = int((kept & true[image]).sum())
             rows.append([truths[image], int(kept.sum()), hits, hits])
-        counts[f"img_{image}"] = rows
+        counts[f"img_{image}"] = [rows]
     return {"thresholds": [0.0, 0.3, 0.6], "counts": counts, "pixel_ap": {"text": 0.7, "kernel": 0.4}}
 
 
@@ -107,6 +107,16 @@ def test_the_threshold_of_an_image_is_chosen_by_the_other_half():
     assert found["hmean"] == pytest.approx(2 * precision * recall / (precision + recall))
     assert (found["pixel_ap_text"], found["pixel_ap_kernel"]) == (0.7, 0.4)
     assert found["ap"] == pytest.approx(1.0 * 4 / 6 + (6 / 8) * 2 / 6)  # recall 4/6 at 0.6, all at 0.3
+
+    # With other thresholds of pixels that are perfect for the odd images, which the even ones then have.
+    more = measured(scores, true, [1, 3, 1, 3])
+    found, _ = scores_of(more)
+    assert found["hmean_usual"] == found["hmean"]
+    for name, other in more["counts"].items():
+        other.append([[1, 0, 0, 0], [3, 3, 3, 3] if name in ("img_1", "img_3") else [1, 1, 0, 0], [1, 0, 0, 0]])
+    better, counts = scores_of(more)
+    assert counts == [[1, 1, 0, 0], [3, 1, 1, 1], [1, 1, 0, 0], [3, 1, 1, 1]]
+    assert (better["hmean_usual"], better["ap"]) == (found["hmean"], found["ap"])
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +141,7 @@ def test_counts_are_those_of_the_test_script(finding, tmp_path):
         summary = detector.evaluate(dataset, detector.predict(dataset), tmp_path / f"results{place}")
         for name, row in summary["per_image"].items():
             wanted = [row["ground_truth"], row["predictions"], row["true_positives"], row["true_positives"]]
-            assert found["counts"][name][place] == wanted
+            assert found["counts"][name][0][place] == wanted
 
 
 def test_pixel_ap_is_that_of_sorted_pixels(finding):

@@ -136,13 +136,13 @@ def test_bad_arguments_are_refused(change, words):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 3]))
-def test_decode_pan_follows_its_definition(seed, min_area):
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 3]), st.sampled_from([(0.5, 0.5), (0.7, 0.4), (0.3, 0.9)]))
+def test_decode_pan_follows_its_definition(seed, min_area, least):
     rng = np.random.default_rng(seed)
     logits = rng.normal(loc=0.4, scale=2, size=(6, 9, 14)).astype(np.float32)
-    labels, score = decode_pan(logits, min_area)
-    text = logits[0] > 0
-    kernel = text & (logits[1] > 0)
+    labels, score = decode_pan(logits, min_area, *least)
+    text, kernel = 1 / (1 + np.exp(-logits[:2].astype(np.float64))) > np.array(least)[:, None, None]
+    kernel &= text
     np.testing.assert_array_equal(labels, pa_reference(np.stack([text, kernel]), logits[2:] * text, min_area))
     np.testing.assert_allclose(score, 1 / (1 + np.exp(-logits[0].astype(np.float64))), atol=1e-6)
     assert labels.dtype == np.int32 and score.dtype == np.float32

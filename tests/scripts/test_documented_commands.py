@@ -44,6 +44,7 @@ READ_ONLY = {
     "docs/custom_dataset.md": "tests/scripts/test_custom_dataset.py runs every one of them",
     "docs/multineck.md": "the commands of README.md, with more options",
     "tools/import_checkpoint.py": "reads a published file; tests/tools/test_import_checkpoint.py",
+    "tools/calibrate.py": "reads a trained network; tests/tools/test_calibrate.py",
     "tools/merge_predictions.py": "needs shards; tests/engine/inference/test_prediction_lines.py",
     "tools/compare.py": "needs two tests; tests/tools/test_compare.py",
     "benchmarks/run.py": "minutes",

@@ -100,6 +100,9 @@ def test_thresholds_and_sizes_reach_the_detector(bright_model, photos, tmp_path)
     assert count("--min-area", 1500) == 1
     assert count("--short-side", 192, "--min-area", 1500) == 2  # an area in pixels of the scaled picture
     assert count("--short-side", 192, "--long-side", 160, "--min-area", 1500) == 1
+    assert count("--min-text", 0.998) == count("--min-kernel", 0.998) == 0  # white has 0.9975
+    assert count("--min-text", 0.997, "--min-kernel", 0.997) == 2
+    assert "expected a number between 0 and 1" in predict(bright_model, photos, "--min-kernel", 1, code=2)
 
 
 @pytest.mark.parametrize("options", [["--workers", 0], ["--batch-size", 3, "--workers", 3], ["--threads", 1]])
