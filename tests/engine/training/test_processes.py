@@ -1,14 +1,20 @@
-"""Training in several processes: on one machine, and on two that torchrun starts, here both on the loopback device."""
+"""Training in several processes: on one machine, and on two that torchrun starts.
+
+These are both on the loopback device, or hosts of their own in network namespaces, where that is allowed.
+"""
 
 import argparse
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -81,15 +87,53 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start_nodes(*arguments: object, nodes: int = 2) -> list[subprocess.Popen]:
+class Host(NamedTuple):
+    """Where a "machine" runs: what its commands begin with, its address and its network device."""
+
+    prefix: tuple[str, ...] = ()
+    address: str = "127.0.0.1"
+    device: str = "lo"
+
+
+LOOPBACK = (Host(), Host())
+
+
+@pytest.fixture
+def namespaces():
+    """Two hosts with nothing but a cable between them."""
+    names = [f"kkd{os.getpid()}{end}" for end in "ab"]
+    hosts = [Host(("ip", "netns", "exec", name), f"10.77.0.{n}", name) for n, name in enumerate(names, 1)]
+    commands = [f"ip netns add {name}" for name in names]
+    commands.append(f"ip link add {names[0]} netns {names[0]} type veth peer name {names[1]} netns {names[1]}")
+    for host in hosts:
+        inside = f"ip -n {host.device}"
+        commands += [f"{inside} address add {host.address}/24 dev {host.device}", f"{inside} link set lo up"]
+        commands.append(f"{inside} link set {host.device} up")
+    try:
+        for command in commands:
+            try:
+                done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+            except FileNotFoundError:
+                pytest.skip("the program ip is not installed (package iproute2)")
+            if done.returncode:
+                pytest.skip(f"network namespaces are not allowed here: {command}: {done.stderr.strip()}")
+        yield hosts
+    finally:
+        for name in names if shutil.which("ip") else ():
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
+def start_nodes(*arguments: object, hosts: Sequence[Host] = LOOPBACK) -> list[subprocess.Popen]:
     """Starts a script by torchrun on several "machines", one process each."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", nodes, "--nproc-per-node", 1]
-    launcher += ["--master-addr", "127.0.0.1", "--master-port", free_port()]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", len(hosts), "--nproc-per-node", 1]
+    launcher += ["--master-addr", hosts[0].address, "--master-port", free_port()]
     running = []
-    for node in range(nodes):
-        command = [str(part) for part in (*launcher, "--node-rank", node, *arguments)]
+    for node, host in enumerate(hosts):
+        own = ["--node-rank", node, "--local-addr", host.address, *arguments]
+        command = [str(part) for part in (*host.prefix, *launcher, *own)]
         options = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
-        running.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | {"GLOO_SOCKET_IFNAME": "lo"}, **options))
+        environment = os.environ | {"GLOO_SOCKET_IFNAME": host.device}
+        running.append(subprocess.Popen(command, cwd=ROOT, env=environment, **options))
     return running
 
 
@@ -137,11 +181,13 @@ def test_two_machines_train_as_one(configs, frozen, tmp_path):
     assert sorted(path.name for path in nodes.iterdir()) == sorted(path.name for path in two.iterdir())
 
 
-def test_a_machine_that_dies_ends_the_other_and_one_goes_on_alone(configs, tmp_path):
+@pytest.mark.parametrize("place", ["loopback", "namespaces"])
+def test_a_machine_that_dies_ends_the_other_and_one_goes_on_alone(configs, tmp_path, request, place):
+    hosts = LOOPBACK if place == "loopback" else request.getfixturevalue(place)
     folder = tmp_path / "run"
     command = ["train.py", configs["student"], "--device", "cpu", "--work-dir", folder, "--cfg-options"]
     command += ["train_cfg.epoch=1000", "train_cfg.val_interval=0", "train_cfg.save_interval=1000"]
-    first, second = start_nodes(*command)
+    first, second = start_nodes(*command, hosts=hosts)
     try:
         wait_until((folder / "resume.ckpt").exists, 120)
         end(second)
