@@ -1,6 +1,6 @@
 """Chooses the thresholds that a text detector is read with:  python tools/calibrate.py CONFIG CHECKPOINT OUT.pth.tar
 
-Scores the images of data.test with every min_text and min_kernel of 0.5, 0.6, 0.7 and 0.8 and every min_score, from one
+Scores the images of data.test with every min_text and min_kernel of 0.5, 0.7, 0.8 and 0.9 and every min_score, from one
 pass of the network, and writes a copy of the checkpoint whose config has the best: predict.py and export.py use them.
 Choose on images that no score is reported of, such as some of those that it was trained with (ICDAR2015:
 --cfg-options data.test.split=train_part --max-steps 100).

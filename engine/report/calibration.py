@@ -14,7 +14,7 @@ from engine.settings import TestSettings
 from engine.tasks.text import TextTask
 from post_processing import Detection, maps_to_polygons
 
-PIXELS = tuple(product((0.5, 0.6, 0.7, 0.8), repeat=2))  # min_text, min_kernel; the first is that of the literature
+PIXELS = tuple(product((0.5, 0.7, 0.8, 0.9), repeat=2))  # min_text, min_kernel; the first is that of the literature
 INSTANCES = tuple(round(0.02 * i, 2) for i in range(50))  # min_score
 
 
