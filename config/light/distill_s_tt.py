@@ -1,5 +1,5 @@
 _base_ = ["../_base_/model/light_s.py", "../_base_/data/total_text.py", "../_base_/schedule/light_400e.py"]
 distiller = dict(
-    type="KernelMaskDistiller",
+    type="SoftMapDistiller",
     teachers=[dict(config="config/light/l_tt.py", checkpoint="work_dirs/light_l_tt/checkpoint_last.pth.tar")],
 )
