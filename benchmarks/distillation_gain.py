@@ -1,7 +1,7 @@
 """What distillation buys: one student, with equal data, steps and seeds, alone and with each learner that is named.
 
     python benchmarks/distillation_gain.py config/study/kkd.py config/study/kkd.py:weight=100 config/study/cwd.py
-    python benchmarks/distillation_gain.py @benchmarks/studies/light.txt --seeds 5 --teacher FILE
+    python benchmarks/distillation_gain.py @benchmarks/studies/light.txt --teacher weights/light_l_icdar2015.pth.tar
 
 A learner is CONFIG, or CONFIG:KEY=VALUE,... with entries that differ: KEY is one of its distiller, or the path of any
 other (`loss.dense_weight`). Nothing but the distiller and what is so named may differ between learners. N*CONFIG trains

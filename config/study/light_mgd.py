@@ -1,6 +1,5 @@
 # Masked generative distillation of the text feature.
 _base_ = ["../_base_/model/light_m.py", "../_base_/data/study_ic15.py", "../_base_/schedule/study_light.py"]
-loss = dict(dense_weight=0.0)
 distiller = dict(
     type="MaskedGenerativeDistiller",
     teachers=[

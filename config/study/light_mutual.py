@@ -1,6 +1,5 @@
 # Collaborative mutual learning: two students and the teacher.
 _base_ = ["../_base_/model/light_m.py", "../_base_/data/study_ic15.py", "../_base_/schedule/study_light.py"]
-loss = dict(dense_weight=0.0)
 distiller = dict(
     type="MutualDistiller",
     teachers=[
