@@ -11,7 +11,7 @@ import numpy as np
 
 from errors import InputError
 
-DETECTOR = Path(__file__).resolve().parents[2] / "weights/light_l_icdar2015.onnx"  # what detects unless told otherwise
+DETECTOR = Path(__file__).resolve().parents[2] / "weights/light_m_icdar2015.onnx"  # what detects unless told otherwise
 MODEL_SUFFIXES = (".onnx", ".pth.tar", ".pth", ".pt", ".ckpt", ".tar", ".safetensors")
 METADATA_KEY = "kkdnet"
 FORMAT = 1

@@ -27,7 +27,7 @@ from engine.training.checkpoint import load_detector, new_detector, save_checkpo
 from errors import InputError
 from models.weights import read_checkpoint
 
-HEADLINE = (TEACHER, ALONE, "kkd", "cwd feature_weight=0 response_weight=3")
+HEADLINE = (TEACHER, ALONE, "light_soft")
 
 
 def run_of(learner: str, seed: int, hmean: float, seconds: float = 60.0, counts: tuple = ()) -> Run:
@@ -383,18 +383,20 @@ def test_plot_of_any_number_of_learners(tmp_path):
         assert (tmp_path / "plot.png").stat().st_size > 5000
 
 
-@pytest.mark.parametrize("study", ["synthetic", "icdar2015"])
+@pytest.mark.parametrize("study", ["light", "synthetic", "icdar2015"])
 def test_the_page_of_results_carries_the_figures_of_the_files(study):
-    runs, _ = read_runs(ROOT / f"benchmarks/results/gain_{study}.json")
+    runs, control = read_runs(ROOT / f"benchmarks/results/gain_{study}.json")
     listed = [Learner.parse(text).name for text in (ROOT / f"benchmarks/studies/{study}.txt").read_text().split()]
-    assert list(dict.fromkeys(run.learner for run in runs)) == [TEACHER, ALONE, *listed]
-    lines = table(runs).splitlines()
+    learners = list(dict.fromkeys(run.learner for run in runs))
+    assert learners == [TEACHER, ALONE, *(name for name in listed if name in learners)]
+    assert study == "light" or learners[2:] == listed  # which grows from machine to machine
+    lines = table(runs, control).splitlines()
     page = (ROOT / "docs/results.md").read_text().splitlines()
     assert [line for line in lines if line not in page] == []
 
 
 def test_the_headline_of_the_readme_is_that_of_the_study():
-    rows = cells(table(*read_runs(ROOT / "benchmarks/results/gain_synthetic.json")))
+    rows = cells(table(*read_runs(ROOT / "benchmarks/results/gain_light.json")))
     readme = " ".join((ROOT / "README.md").read_text().split())
     for learner in HEADLINE:
         assert f"{rows[learner][1]}" in readme, learner
