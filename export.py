@@ -33,6 +33,8 @@ def main(args: argparse.Namespace) -> None:
     if args.out.endswith(".pth.tar"):
         if args.precision != "16":
             raise InputError("OUT: a checkpoint is written with --precision 16 only; a network to run is an .onnx file")
+        if args.calibrate:
+            raise InputError("--calibrate: is for --precision int8, of an .onnx file")
         check_output("OUT", args.out, [args.checkpoint], folder=False)
         save_half(args.checkpoint, args.out)
         say(f"written: {args.out}")

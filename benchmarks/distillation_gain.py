@@ -11,9 +11,9 @@ student alone is added: the first config without its distiller. The teacher is t
 name as theirs, one for each seed, with --teachers N such that the seeds share N of them in turn, unless --teacher FILE
 is one that is trained. What is scored is the last epoch, on the test split (gain_measure.py).
 
-Writes results.json, results.md and differences.png. A run that is finished is not run again
-and an interrupted one goes on, so a study can be stopped at any time, and widened by more seeds or more learners. With
---known FILE, the results.json of another machine, the runs that it holds are not run again either.
+Writes results.json, results.md and differences.png. A run that is finished is not run again and an interrupted one goes
+on, so a study can be stopped at any time, and widened by more seeds or more learners. With --known FILE, the
+results.json of another machine, the runs that it holds are not run again either.
 """
 
 from __future__ import annotations

@@ -38,6 +38,8 @@ SCORES = ("precision", "recall", "hmean")
 
 def main(args: argparse.Namespace) -> None:
     """Measures, prints, writes."""
+    if not (args.max_steps == -1 or args.max_steps > 0):
+        raise InputError(f"--max-steps {args.max_steps}: expected 1 or more images, or -1 for all")
     check_output("OUT", args.out, [args.checkpoint], folder=False)
     cfg = load_experiment(args.config, args.cfg_options)
     require_text(cfg.task, "this choice")

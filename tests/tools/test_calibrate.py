@@ -71,4 +71,6 @@ def test_the_best_thresholds_are_those_that_are_used(tmp_path, monkeypatch):
     image[:] = 0
     cv2.imwrite(str(root / "Challenge4/ch4_test_images/img_1.png"), image)
     assert "finds no text in 2 images" in run_script("tools/calibrate.py", config, given, tmp_path / "c", code=2)
+    none = [config, given, tmp_path / "c", "--max-steps", 0]
+    assert "expected 1 or more images" in run_script("tools/calibrate.py", *none, code=2)
     assert "would be lost" in run_script("tools/calibrate.py", config, given, given, code=2)

@@ -238,6 +238,8 @@ def test_a_checkpoint_of_half_the_size(tmp_path):
 
     assert "--precision 16 only" in run_script("export.py", path, tmp_path / "b.pth.tar", code=2)
     assert "would be lost" in run_script("export.py", path, path, "--precision", "16", code=2)
+    ignored = [tmp_path / "b.pth.tar", "--precision", "16", "--calibrate", tmp_path]
+    assert "is for --precision int8" in run_script("export.py", path, *ignored, code=2)
     next(p for p in detector.parameters() if p.dim() > 1).data.view(-1)[0] = 1e6
     save_checkpoint(path, detector.state_dict(), {}, 3, {})
     output = run_script("export.py", path, tmp_path / "c.pth.tar", "--precision", "16", code=2)
