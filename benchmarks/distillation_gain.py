@@ -29,7 +29,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,48 +42,15 @@ from command_line import Parser
 from files import file_sha256  # isort: skip
 from engine.cli import run_name  # isort: skip
 from engine.precision import PRECISIONS, fastest_precision  # isort: skip
-from engine.experiment import load_experiment  # isort: skip
 from files import write_aside  # isort: skip
-from engine.tasks import TASKS, task_of  # isort: skip
 from errors import InputError, exit_code  # isort: skip
 from eval.files import write_json  # isort: skip
+from gain_learners import Learner, check_comparable, teacher_of, teachers_of  # isort: skip
 from gain_report import ALONE, TEACHER, Run, read_runs, scores_of, table, write_plot  # isort: skip
 from models.weights import read_checkpoint  # isort: skip
 from tools.demo.once import Once  # isort: skip
 
 LAST = "checkpoint_last.pth.tar"
-
-
-@dataclass(frozen=True)
-class Learner:
-    """A network that is trained with every seed.
-
-    Attributes:
-        name: as in the table.
-        cfg: the checked config.
-        base: the same without the changes that the command line names.
-        seeds: with how many it is trained; None for as many as --seeds says.
-    """
-
-    name: str
-    cfg: dict[str, Any]
-    base: dict[str, Any]
-    seeds: int | None = None
-
-    @classmethod
-    def parse(cls, text: str, options: Sequence[str] = ()) -> Learner:
-        """From [N*]CONFIG[:KEY=VALUE,...]; `options` are config entries of every learner."""
-        seeds, config, rest = re.fullmatch(r"(?:(\d+)\*)?([^:]*):?(.*)", text).groups()
-        changes = [change for change in re.split(r",(?=[\w.]+=)", rest) if change]
-        paths = [change if "." in change.split("=")[0] else f"distiller.{change}" for change in changes]
-        base = load_experiment(config, options).config
-        cfg = load_experiment(config, [*options, *paths]).config
-        return cls(" ".join([Path(config).stem, *changes]).replace("'", ""), cfg, base, seeds and int(seeds))
-
-    @property
-    def folder(self) -> str:
-        """A name for its files."""
-        return re.sub(r"[^\w.=-]+", "_", self.name)
 
 
 class Study:
@@ -121,10 +88,10 @@ class Study:
         self.known = {run.identity: run for run in known if run.identity}
         self.learners = [Learner.parse(text, options) for text in texts]
         first = self.learners[0]
-        taught = next((learner for learner in self.learners if _teachers(learner)), None)
+        taught = next((learner for learner in self.learners if teachers_of(learner)), None)
         for learner in self.learners:
-            _check_comparable(learner, first, taught)
-        self.teacher = taught and _teacher_of(taught)
+            check_comparable(learner, first, taught)
+        self.teacher = taught and teacher_of(taught)
         alone = {name: part for name, part in first.base.items() if name != "distiller"}
         self.alone = Learner(ALONE, alone, alone)
         self.everything = [*([self.teacher] if self.teacher else []), self.alone, *self.learners]
@@ -202,9 +169,8 @@ class Study:
         parts = [cfg, seed, self.options, _data_and_weights(learner.cfg), _files_below(root)]
         if learner is self.teacher and self.trained:
             parts.append(file_sha256(self.trained))
-        if _teachers(learner):
-            number = seed % self.teachers if self.teachers else seed
-            parts.append(self.identity(self.teacher, number))
+        if teachers_of(learner):
+            parts.append(self.identity(self.teacher, self._teacher_seed(seed)))
         return _key(parts)
 
     def _train(self, learner: Learner, seed: int, folder: Path) -> tuple[str, float]:
@@ -213,8 +179,8 @@ class Study:
         parts = [learner.cfg, seed, self.options, _data_and_weights(learner.cfg)]
         if "distiller" in learner.cfg:
             script = "knowledge_distillation_train.py"
-        if _teachers(learner):
-            seed_of_teacher = seed % self.teachers if self.teachers else seed
+        if teachers_of(learner):
+            seed_of_teacher = self._teacher_seed(seed)
             self.futures[TEACHER, seed_of_teacher].result()
             teacher = self._taught_by(seed_of_teacher)
             options.append(f"distiller.teachers.0.checkpoint={teacher['checkpoint']}")
@@ -224,6 +190,10 @@ class Study:
         key = _key(parts)
         once = Once(folder / "run", key, folder / LAST, [*arguments, "--cfg-options", *options], folder / "resume.ckpt")
         return key, self._once(learner, seed, once)
+
+    def _teacher_seed(self, seed: int) -> int:
+        """Seed of the teacher that a student of this seed learns from."""
+        return seed % self.teachers if self.teachers else seed
 
     def _taught_by(self, seed: int) -> dict[str, str]:
         """The teacher of this number: its file, and the key of all that this depends on."""
@@ -245,41 +215,6 @@ class Study:
 
 def _key(parts: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _teachers(learner: Learner) -> list[dict[str, Any]]:
-    """Its teachers, whatever checkpoints they name."""
-    entries = learner.cfg.get("distiller", {}).get("teachers", [])
-    return [{key: value for key, value in entry.items() if key != "checkpoint"} for entry in entries]
-
-
-def _teacher_of(learner: Learner) -> Learner:
-    """The teacher of a learner, with its data; InputError if it is scored in another way."""
-    [entry], own = _teachers(learner), learner.cfg
-    cfg = load_experiment(entry["config"], [f"data.root={own['data']['root']}", *entry.get("cfg_options", ())]).config
-    for name, given, other in (
-        ("data.test", cfg["data"].get("test"), own["data"].get("test")),
-        ("test_cfg", cfg.get("test_cfg"), own.get("test_cfg")),
-    ):
-        if given != other:
-            raise InputError(f"{entry['config']}: the teacher is scored by another {name} than its students")
-    return Learner(TEACHER, cfg, cfg)
-
-
-def _check_comparable(learner: Learner, first: Learner, taught: Learner | None) -> None:
-    """InputError unless two learners differ only in what is named, and can be scored."""
-    if "distiller" not in learner.cfg and learner.cfg == learner.base:
-        raise InputError(f"{learner.name}: has no distiller; the student alone is added by itself")
-    if learner.cfg["data"].get("test") is None or task_of(learner.cfg) is not TASKS["text"]:
-        raise InputError(f"{learner.name}: a study takes text detectors with a data.test to score them on")
-    for section in ("model", "loss", "data", "train_cfg", "test_cfg"):
-        if learner.base.get(section) != first.base.get(section):
-            raise InputError(
-                f"{learner.name}: another '{section}' than {first.name}; only distillers may differ, and what is named "
-                "after the config"
-            )
-    if _teachers(learner) and (len(_teachers(learner)) != 1 or _teachers(learner) != _teachers(taught)):
-        raise InputError(f"{learner.name}: a study has one teacher, the same for all learners")
 
 
 def _data_and_weights(cfg: Mapping[str, Any]) -> list[str | None]:

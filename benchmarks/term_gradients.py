@@ -18,7 +18,8 @@ from pathlib import Path
 
 import lightning as L
 import torch
-from distillation_gain import LAST, Learner
+from distillation_gain import LAST
+from gain_learners import Learner
 from harness import machine
 from torch import Tensor
 

@@ -4,13 +4,13 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, run_script
 from scipy import stats
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -279,6 +279,15 @@ def test_runs_of_another_machine_are_known_by_what_they_depend_on(learners, tmp_
     assert [(run.learner, run.seed, run.scores) for run in runs] == [
         (name, 0, known[i].scores) for i, name in enumerate((TEACHER, ALONE, "first", "second"))
     ]
+
+    # The same by the command: everything is in the file, so nothing is trained, and the table is that of the file.
+    there.lock.release()
+    results = tmp_path / "known.json"
+    results.write_text(json.dumps({"runs": [asdict(run) for run in known]}))
+    command = ["benchmarks/distillation_gain.py", first, second, "--seeds", 1, "--precision", "32", "--device", "cpu"]
+    command += ["--teacher", other, "--known", results, "--out", tmp_path / "by command"]
+    printed = run_script(*command, "--cfg-options", f"data.root={data}")
+    assert cells(printed.strip())["second"][1] == "30.00" and not list((tmp_path / "by command").rglob("seed_0"))
 
     expected = identities(here)
     changed = made("changed", f"{first}:weight=2", second)
