@@ -7,9 +7,10 @@ A learner is CONFIG, or CONFIG:KEY=VALUE,... with entries that differ: KEY is on
 other (`loss.dense_weight`). Nothing but the distiller and what is so named may differ between learners. N*CONFIG trains
 it with N seeds instead of --seeds, and @FILE reads a list of learners, one a line. Learners without a distiller are
 students alone, trained in another way; the first of them is the control, which the others are compared with, too. The
-student alone is added: the first config without its distiller. The teacher is trained from the config that the learners
+student alone is added: the first config without its distiller. Teachers are trained from the configs that the learners
 name as theirs, one for each seed, with --teachers N such that the seeds share N of them in turn, unless --teacher FILE
-is one that is trained. What is scored is the last epoch, on the test split (gain_measure.py).
+is one that is trained; where learners read class centres, these are made. What is scored is the last epoch, on the test
+split (gain_measure.py).
 
 Writes results.json, results.md and differences.png. A run that is finished is not run again and an interrupted one goes
 on, so a study can be stopped at any time, and widened by more seeds or more learners. With --known FILE, the
@@ -45,12 +46,14 @@ from engine.precision import PRECISIONS, fastest_precision  # isort: skip
 from files import write_aside  # isort: skip
 from errors import InputError, exit_code  # isort: skip
 from eval.files import write_json  # isort: skip
-from gain_learners import Learner, check_comparable, teacher_of, teachers_of  # isort: skip
-from gain_report import ALONE, TEACHER, Run, read_runs, scores_of, table, write_plot  # isort: skip
+from engine.training.stages import centers_path, features_path  # isort: skip
+from gain_learners import Learner, Teachers, check_comparable, needs_centres  # isort: skip
+from gain_report import ALONE, Run, headline, read_runs, scores_of, table, write_plot  # isort: skip
 from models.weights import read_checkpoint  # isort: skip
 from tools.demo.once import Once  # isort: skip
 
 LAST = "checkpoint_last.pth.tar"
+CENTRES = "class centres"
 
 
 class Study:
@@ -88,13 +91,18 @@ class Study:
         self.known = {run.identity: run for run in known if run.identity}
         self.learners = [Learner.parse(text, options) for text in texts]
         first = self.learners[0]
-        taught = next((learner for learner in self.learners if teachers_of(learner)), None)
         for learner in self.learners:
-            check_comparable(learner, first, taught)
-        self.teacher = taught and teacher_of(taught)
+            check_comparable(learner, first)
+        self.taught_by = Teachers(self.learners)
+        if trained and len(self.taught_by.learners) > 1:
+            raise InputError(f"--teacher is one, these learners have {len(self.taught_by.learners)}")
         alone = {name: part for name, part in first.base.items() if name != "distiller"}
         self.alone = Learner(ALONE, alone, alone)
-        self.everything = [*([self.teacher] if self.teacher else []), self.alone, *self.learners]
+        self.everything = [*self.taught_by.learners, self.alone, *self.learners]
+        self.described = next(filter(needs_centres, self.learners), None)  # by its teachers, for all learners
+        for learner in filter(needs_centres, self.learners):
+            if self.taught_by.of(learner) != self.taught_by.of(self.described):
+                raise InputError(f"{learner.name}: has class centres of other teachers than {self.described.name}")
         if twice := [name for name, n in Counter(learner.folder for learner in self.everything).items() if n > 1]:
             raise InputError(f"two learners would have the name '{twice[0]}'")
         self.control = next((learner.name for learner in self.learners if "distiller" not in learner.cfg), None)
@@ -121,11 +129,16 @@ class Study:
         """
         numbers = {learner.name: learner.seeds or seeds for learner in self.learners}
         most = max(numbers.values())
-        numbers |= {TEACHER: min(most, self.teachers or most), ALONE: most}
-        tasks = [(learner, seed) for seed in range(most) for learner in self.everything if seed < numbers[learner.name]]
+        teachers = self.taught_by.learners
+        numbers |= dict.fromkeys((teacher.name for teacher in teachers), min(most, self.teachers or most))
+        numbers[ALONE] = most
         with ThreadPoolExecutor(jobs) as pool:
-            for learner, seed in tasks:  # the teacher first: who waits for one waits for a run that has begun
-                self.futures[learner.name, seed] = pool.submit(self.train, learner, seed)
+            for seed in range(most):  # teachers first: who waits for one waits for a run that has begun
+                for learner in self.everything:
+                    if seed < numbers[learner.name]:
+                        self.futures[learner.name, seed] = pool.submit(self.train, learner, seed)
+                    if self.described and learner is teachers[-1] and seed < numbers[learner.name]:
+                        self.futures[CENTRES, seed] = pool.submit(self.describe, seed)
             try:
                 failures = {task: future.exception() for task, future in self.futures.items()}
             except BaseException:
@@ -141,7 +154,7 @@ class Study:
 
     def train(self, learner: Learner, seed: int) -> Run:
         """Trains and measures one network, unless that is done."""
-        teaches = learner is self.teacher
+        teaches = learner in self.taught_by.learners
         identity = self.identity(learner, seed)
         if identity in self.known and not (teaches and self.trained is None):
             return replace(self.known[identity], learner=learner.name)
@@ -154,11 +167,12 @@ class Study:
             key, seconds = self._train(learner, seed, folder)
         config, file = self.out / f"{learner.folder}.py", folder / "measured.json"
         arguments = [ROOT / "benchmarks/gain_measure.py", config, checkpoint, file, *self.options]
-        self._once(learner, seed, Once(folder / "measure", _key([key, self.options]), file, arguments))
+        self._once(learner.name, seed, Once(folder / "measure", _key([key, self.options]), file, arguments))
         if teaches and not self.trained:
             (folder / "done.json").write_text(json.dumps({"key": key, "checkpoint": str(checkpoint)}))
         scores, counts = scores_of(json.loads(file.read_text()))
-        print(f"{learner.name}, seed {seed}: hmean {scores['hmean']:.4f}, {seconds:.0f} s", flush=True)
+        name = headline(scores)
+        print(f"{learner.name}, seed {seed}: {name} {scores[name]:.4f}, {seconds:.0f} s", flush=True)
         revision = read_checkpoint(checkpoint)["git_revision"]
         return Run(learner.name, seed, seconds, scores, counts=counts, revision=revision, identity=identity)
 
@@ -167,11 +181,24 @@ class Study:
         cfg = learner.cfg | {"data": {**learner.cfg["data"], "root": None}}
         root = learner.cfg["data"]["root"]
         parts = [cfg, seed, self.options, _data_and_weights(learner.cfg), _files_below(root)]
-        if learner is self.teacher and self.trained:
+        if learner in self.taught_by.learners and self.trained:
             parts.append(file_sha256(self.trained))
-        if teachers_of(learner):
-            parts.append(self.identity(self.teacher, self._teacher_seed(seed)))
+        parts += [self.identity(teacher, self._teacher_seed(seed)) for teacher in self.taught_by.of(learner)]
         return _key(parts)
+
+    def describe(self, seed: int) -> None:
+        """Makes the class centres of the teachers with this seed."""
+        learner, folder = self.described, self._described(seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        taught = self._teachers(learner, seed)
+        options = [f"distiller.teachers.{i}.checkpoint={teacher['checkpoint']}" for i, teacher in enumerate(taught)]
+        features = [features_path(folder, number) for number in range(1, len(taught) + 1)]
+        key = _key([learner.cfg, [teacher["key"] for teacher in taught]])
+        config = self.out / f"{learner.folder}.py"
+        collect = [ROOT / "tools/collect_roi_features.py", config, "--out", folder, "--cfg-options", *options]
+        self._once(CENTRES, seed, Once(folder / "collect", key, features[-1], collect))
+        fit = [ROOT / "tools/fit_centers.py", *features]
+        self._once(CENTRES, seed, Once(folder / "fit", key, centers_path(features[-1]), fit))
 
     def _train(self, learner: Learner, seed: int, folder: Path) -> tuple[str, float]:
         """Returns the key of all that the checkpoint depends on, and the seconds it took."""
@@ -179,29 +206,39 @@ class Study:
         parts = [learner.cfg, seed, self.options, _data_and_weights(learner.cfg)]
         if "distiller" in learner.cfg:
             script = "knowledge_distillation_train.py"
-        if teachers_of(learner):
-            seed_of_teacher = self._teacher_seed(seed)
-            self.futures[TEACHER, seed_of_teacher].result()
-            teacher = self._taught_by(seed_of_teacher)
-            options.append(f"distiller.teachers.0.checkpoint={teacher['checkpoint']}")
+        of_teachers = self._teacher_seed(seed)
+        for index, teacher in enumerate(self._teachers(learner, of_teachers)):
+            options.append(f"distiller.teachers.{index}.checkpoint={teacher['checkpoint']}")
             parts.append(teacher["key"])
+            if needs_centres(learner):
+                self.futures[CENTRES, of_teachers].result()
+                features = features_path(self._described(of_teachers), index + 1)
+                options.append(f"distiller.teachers.{index}.centers={centers_path(features)}")
         config = self.out / f"{learner.folder}.py"
         arguments = [ROOT / script, config, "--work-dir", folder, "--seed", seed, *self.options]
         key = _key(parts)
         once = Once(folder / "run", key, folder / LAST, [*arguments, "--cfg-options", *options], folder / "resume.ckpt")
-        return key, self._once(learner, seed, once)
+        return key, self._once(learner.name, seed, once)
+
+    def _described(self, seed: int) -> Path:
+        return self.out / CENTRES.replace(" ", "_") / f"seed_{seed}"
 
     def _teacher_seed(self, seed: int) -> int:
         """Seed of the teacher that a student of this seed learns from."""
         return seed % self.teachers if self.teachers else seed
 
-    def _taught_by(self, seed: int) -> dict[str, str]:
-        """The teacher of this number: its file, and the key of all that this depends on."""
-        if self.trained:
-            return {"key": file_sha256(self.trained), "checkpoint": str(self.trained.resolve())}
-        return json.loads((self.out / self.teacher.folder / f"seed_{seed}" / "done.json").read_text())
+    def _teachers(self, learner: Learner, seed: int) -> list[dict[str, str]]:
+        """The teachers of a learner, with this seed, once they are trained: file, and key of all that it depends on."""
+        found = []
+        for teacher in self.taught_by.of(learner):
+            self.futures[teacher.name, seed].result()
+            if self.trained:
+                found.append({"key": file_sha256(self.trained), "checkpoint": str(self.trained.resolve())})
+            else:
+                found.append(json.loads((self.out / teacher.folder / f"seed_{seed}" / "done.json").read_text()))
+        return found
 
-    def _once(self, learner: Learner, seed: int, once: Once) -> float:
+    def _once(self, name: str, seed: int, once: Once) -> float:
         """Runs a step, its output into a log, unless it is done; returns its seconds."""
         if once.seconds is None:
             path = once.name.with_name("log.txt")
@@ -209,7 +246,7 @@ class Study:
                 try:
                     once(stdout=log, stderr=subprocess.STDOUT, env=self.environment)
                 except InputError as error:
-                    raise InputError(f"{learner.name}, seed {seed}: {error}: {path}") from None
+                    raise InputError(f"{name}, seed {seed}: {error}: {path}") from None
         return once.seconds
 
 
@@ -246,7 +283,7 @@ def main(args: argparse.Namespace) -> None:
             "threads": threads,
             "seconds_of_this_call": round(time.monotonic() - start, 1),
             "seconds_of_all_runs": round(sum(run.seconds for run in runs), 1),
-            "teacher": study.teacher and study.teacher.cfg,
+            "teachers": [teacher.cfg for teacher in study.taught_by.learners],
             "student": study.alone.cfg,
             "control": study.control,
             "runs": [asdict(run) for run in runs],

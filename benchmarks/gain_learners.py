@@ -11,7 +11,6 @@ from typing import Any
 from gain_report import TEACHER
 
 from engine.experiment import load_experiment
-from engine.tasks import TASKS, task_of
 from errors import InputError
 
 
@@ -47,15 +46,39 @@ class Learner:
         return re.sub(r"[^\w.=-]+", "_", self.name)
 
 
-def teachers_of(learner: Learner) -> list[dict[str, Any]]:
-    """Its teachers, whatever checkpoints they name."""
-    entries = learner.cfg.get("distiller", {}).get("teachers", [])
-    return [{key: value for key, value in entry.items() if key != "checkpoint"} for entry in entries]
+def entries_of(learner: Learner) -> list[dict[str, Any]]:
+    """What its config says of its teachers."""
+    return learner.cfg.get("distiller", {}).get("teachers", [])
 
 
-def teacher_of(learner: Learner) -> Learner:
-    """The teacher of a learner, with its data; InputError if it is scored in another way."""
-    [entry], own = teachers_of(learner), learner.cfg
+def needs_centres(learner: Learner) -> bool:
+    """True if it reads class centres of its teachers."""
+    return any("centers" in entry for entry in entries_of(learner))
+
+
+class Teachers:
+    """All teachers of a study's learners, each once, in the order in which they are named.
+
+    Attributes:
+        learners: they as networks to train, named `teacher`, or `teacher 1` and so on where there are several.
+    """
+
+    def __init__(self, learners: Sequence[Learner]) -> None:
+        self._configs: list[dict[str, Any]] = []
+        for cfg in (_config(entry, learner) for learner in learners for entry in entries_of(learner)):
+            if cfg not in self._configs:
+                self._configs.append(cfg)
+        names = [TEACHER] if len(self._configs) == 1 else [f"{TEACHER} {i}" for i in range(1, len(self._configs) + 1)]
+        self.learners = [Learner(name, cfg, cfg) for name, cfg in zip(names, self._configs)]
+
+    def of(self, learner: Learner) -> list[Learner]:
+        """The teachers of a learner, in its order."""
+        return [self.learners[self._configs.index(_config(entry, learner))] for entry in entries_of(learner)]
+
+
+def _config(entry: dict[str, Any], learner: Learner) -> dict[str, Any]:
+    """Config of a learner's teacher, with its data; InputError if it is scored in another way."""
+    own = learner.cfg
     cfg = load_experiment(entry["config"], [f"data.root={own['data']['root']}", *entry.get("cfg_options", ())]).config
     for name, given, other in (
         ("data.test", cfg["data"].get("test"), own["data"].get("test")),
@@ -63,20 +86,18 @@ def teacher_of(learner: Learner) -> Learner:
     ):
         if given != other:
             raise InputError(f"{entry['config']}: the teacher is scored by another {name} than its students")
-    return Learner(TEACHER, cfg, cfg)
+    return cfg
 
 
-def check_comparable(learner: Learner, first: Learner, taught: Learner | None) -> None:
+def check_comparable(learner: Learner, first: Learner) -> None:
     """InputError unless two learners differ only in what is named, and can be scored."""
     if "distiller" not in learner.cfg and learner.cfg == learner.base:
         raise InputError(f"{learner.name}: has no distiller; the student alone is added by itself")
-    if learner.cfg["data"].get("test") is None or task_of(learner.cfg) is not TASKS["text"]:
-        raise InputError(f"{learner.name}: a study takes text detectors with a data.test to score them on")
+    if learner.cfg["data"].get("test") is None:
+        raise InputError(f"{learner.name}: has no data.test to be scored on")
     for section in ("model", "loss", "data", "train_cfg", "test_cfg"):
         if learner.base.get(section) != first.base.get(section):
             raise InputError(
                 f"{learner.name}: another '{section}' than {first.name}; only distillers may differ, and what is named "
                 "after the config"
             )
-    if teachers_of(learner) and (len(teachers_of(learner)) != 1 or teachers_of(learner) != teachers_of(taught)):
-        raise InputError(f"{learner.name}: a study has one teacher, the same for all learners")

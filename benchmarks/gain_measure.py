@@ -1,10 +1,11 @@
-"""What a trained text detector finds: at every threshold, image by image, and the quality of its maps.
+"""What a trained detector finds. Of text: at every threshold, image by image, and the quality of its maps.
 
     python benchmarks/gain_measure.py config/light/m_ic15.py CHECKPOINT FILE
 
 Writes FILE, a JSON: `pixels`, pairs of min_text and min_kernel; `thresholds`, of min_score; `counts` of every image for
 each pair and threshold (ground truths, predictions, numerators of recall and of precision); `pixel_ap`, the average
-precision of the text and of the kernel probability, over all pixels of the maps that are not ignored.
+precision of the text and of the kernel probability, over all pixels of the maps that are not ignored. Of objects:
+`scores`, COCO's average precisions.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -27,9 +29,9 @@ from dataset.text.targets import make_targets
 from engine.experiment import Experiment, load_experiment
 from engine.inference.evaluator import Evaluator
 from engine.precision import PRECISIONS, resolve_device
-from engine.report.analysis import require_text
 from engine.report.calibration import INSTANCES, PIXELS, output_maps, readings
 from engine.report.comparison import CREDITS
+from engine.tasks import TASKS
 from errors import exit_code
 from eval.files import write_json
 from models.text.soft_maps import judged, reduced
@@ -37,7 +39,20 @@ from models.text.soft_maps import judged, reduced
 
 def measure(cfg: Experiment, checkpoint: Path, precision: str, device: str) -> dict[str, Any]:
     """See above."""
-    require_text(cfg.task, "this measurement")
+    return (measure_text if cfg.task is TASKS["text"] else measure_objects)(cfg, checkpoint, precision, device)
+
+
+def measure_objects(cfg: Experiment, checkpoint: Path, precision: str, device: str) -> dict[str, Any]:
+    """Scores of an object detector."""
+    dataset = cfg.task.test_set(cfg.data.test, cfg.test_cfg)
+    detector, _ = Evaluator.of(cfg, checkpoint, resolve_device(device), precision, cfg.data.batch_size)
+    with TemporaryDirectory() as folder:
+        found = detector.evaluate(dataset, detector.predict(dataset), Path(folder) / "detections.json")
+    return {"scores": {name: found[name] for name in ("ap", "ap50", "ap75")}}
+
+
+def measure_text(cfg: Experiment, checkpoint: Path, precision: str, device: str) -> dict[str, Any]:
+    """What a text detector finds."""
     settings = cfg.test_cfg
     dataset = cfg.task.test_set(cfg.data.test, settings)
     detector, _ = Evaluator.of(cfg, checkpoint, resolve_device(device), precision, 1)

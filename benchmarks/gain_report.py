@@ -21,11 +21,14 @@ from scipy import stats
 from engine.report.comparison import LEVEL, RESAMPLES, SEED, pooled_hmean
 
 TEACHER, ALONE = "teacher", "student alone"
+HEADLINES = {"hmean": "hmean, %", "ap": "AP, %"}  # of text, of objects
 COLUMNS = {
     "hmean_usual": "hmean at 0.5",
     "ap": "AP",
     "pixel_ap_text": "pixel AP, text",
     "pixel_ap_kernel": "pixel AP, kernel",
+    "ap50": "AP50",
+    "ap75": "AP75",
 }
 _ENDS = (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
 
@@ -38,7 +41,7 @@ class Run:
         learner: what was trained.
         seed: of everything random.
         seconds: wall time of the training.
-        scores: hmean of the last epoch, and whatever else was measured, see `scores_of`.
+        scores: hmean of the last epoch, of objects AP, and whatever else was measured, see `scores_of`.
         counts: of every image, see `scores_of`; empty where images were not kept apart.
         revision: of this project, with '+' where files differed from it.
         identity: hash of its config, data, teacher and seed; None where it was not kept.
@@ -62,8 +65,10 @@ def scores_of(measured: Mapping[str, Any]) -> tuple[dict[str, float], list[list[
     Returns:
         `hmean` with these thresholds, over all images; and with those of the first pair alone (probabilities of 0.5,
         `usual`): `hmean_usual`, and `ap`, the area below precision over recall, of all `min_score`. `pixel_ap_text`,
-        `pixel_ap_kernel`. And the counts (n, 4) of every image with its thresholds.
+        `pixel_ap_kernel`. And the counts (n, 4) of every image with its thresholds. Of objects, the scores as they are.
     """
+    if "scores" in measured:
+        return measured["scores"], []
     counts = np.array(list(measured["counts"].values()), float)  # (n, pairs, thresholds, 4)
     usual = counts[:, 0]
     chosen, chosen_usual = (best_of_other_half(some) for some in (counts.reshape(len(counts), -1, 4), usual))
@@ -84,8 +89,13 @@ def best_of_other_half(counts: np.ndarray) -> np.ndarray:
     return chosen
 
 
+def headline(scores: Mapping[str, float]) -> str:
+    """Name of the score that learners are compared by."""
+    return next(name for name in HEADLINES if name in scores)
+
+
 class Gain(NamedTuple):
-    """Difference of two learners in hmean, in points of 100.
+    """Difference of two learners in the headline score, in points of 100.
 
     Attributes:
         differences: seed by seed, over the seeds that both have.
@@ -108,7 +118,8 @@ def gain(learner: Sequence[Run], other: Sequence[Run]) -> Gain | None:
     pairs = [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
     if not pairs:
         return None
-    differences = [100 * (one.scores["hmean"] - two.scores["hmean"]) for one, two in pairs]
+    name = headline(learner[0].scores)
+    differences = [100 * (one.scores[name] - two.scores[name]) for one, two in pairs]
     seeds = images = None
     if len(differences) > 1:
         error = stats.sem(differences)
@@ -123,23 +134,24 @@ def gain(learner: Sequence[Run], other: Sequence[Run]) -> Gain | None:
 
 
 def table(runs: Sequence[Run], control: str | None = None) -> str:
-    """Markdown: hmean in per cent, mean ± standard deviation over the seeds, and differences with their intervals.
+    """Markdown: scores in per cent, mean ± standard deviation over the seeds, and differences with their intervals.
 
     Args:
         control: name of the learner that the others are compared with besides the student alone; None for none.
     """
     groups = by_learner(runs)
     control = control if control in groups else None
-    extra = [name for name in COLUMNS if all(name in run.scores for run in runs)]
+    main = headline(runs[0].scores)
+    extra = [name for name in COLUMNS if name != main and all(name in run.scores for run in runs)]
     others = [ALONE, *([control] if control else [])]
-    header = ["learner", "seeds", "hmean, %", *(COLUMNS[name] for name in extra)]
+    header = ["learner", "seeds", HEADLINES[main], *(COLUMNS[name] for name in extra)]
     for other in others:
         header += [f"minus {'control' if other == control else other}", f"{LEVEL:.0%} interval, seeds"]
         header += [f"{LEVEL:.0%} interval, images"] if runs[0].counts else []
         header += ["seeds above it"]
     lines = [_row([*header, "minutes a run"]), _row(["---"] * (len(header) + 1))]
     for name, of in groups.items():
-        cells = [name, str(len(of)), *(spread([100 * run.scores[key] for run in of]) for key in ("hmean", *extra))]
+        cells = [name, str(len(of)), *(spread([100 * run.scores[key] for run in of]) for key in (main, *extra))]
         for other in others:
             found = None if name == other else gain(of, groups[other])
             cells += [""] * (4 if runs[0].counts else 3) if found is None else _cells(found, bool(runs[0].counts))
@@ -174,9 +186,9 @@ def spread(values: Sequence[float], sign: str = "") -> str:
 
 
 def write_plot(runs: Sequence[Run], path: Path) -> None:
-    """For each learner, hmean minus that of the student alone: of every seed, and the mean with its interval."""
+    """For each learner, its score minus that of the student alone: of every seed, and the mean with its interval."""
     groups = by_learner(runs)
-    learners = [name for name in groups if name not in (TEACHER, ALONE)]
+    learners = [name for name in groups if name != ALONE and not name.startswith(TEACHER)]
     figure = Figure(figsize=(7, 0.8 + 0.3 * len(learners)), layout="constrained")
     ax = figure.subplots()
     for place, name in enumerate(learners):
@@ -188,7 +200,8 @@ def write_plot(runs: Sequence[Run], path: Path) -> None:
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(range(len(learners)), learners, fontsize=8)
     ax.invert_yaxis()
-    ax.set_xlabel(f"hmean minus student alone, points: seeds, and their mean with its {LEVEL:.0%} interval")
+    name = headline(runs[0].scores)
+    ax.set_xlabel(f"{name} minus student alone, points: seeds, and their mean with its {LEVEL:.0%} interval")
     figure.savefig(path, dpi=110)
 
 

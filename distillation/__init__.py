@@ -10,6 +10,7 @@ from distillation.masked_generative import MaskedGenerativeDistiller
 from distillation.multineck.centers import Centers, load_centers
 from distillation.multineck.learner import MultiNeckDistiller
 from distillation.mutual import MutualDistiller
+from distillation.pearson import PearsonDistiller, pearson_loss
 from distillation.response import ResponseDistiller
 from distillation.soft_maps import SoftMapDistiller
 from distillation.text import TextDistiller
@@ -27,6 +28,7 @@ __all__ = [
     "MaskedGenerativeDistiller",
     "MultiNeckDistiller",
     "MutualDistiller",
+    "PearsonDistiller",
     "ResponseDistiller",
     "SoftMapDistiller",
     "StepResult",
@@ -37,4 +39,5 @@ __all__ = [
     "kernel_mask_loss",
     "load_centers",
     "mask_mean_loss",
+    "pearson_loss",
 ]

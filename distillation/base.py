@@ -96,6 +96,7 @@ class Distiller(Supervised):
     Attributes:
         needs_teachers: False if the method works without any, too.
         needs_labels: False if its terms read no labels, so that it teaches on images without any (data.unlabelled).
+        strength: factor on the method's terms, which the engine raises from 0 to 1 (train_cfg.distillation_warmup).
         teacher_dtype: precision of the teachers: float32, or mixed precision with bfloat16 or float16; None for that of
             the student's training.
 
@@ -105,6 +106,7 @@ class Distiller(Supervised):
 
     needs_teachers: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = True
+    strength: float = 1.0
     teacher_dtype: torch.dtype | None = None
 
     def __init__(self, student: nn.Module, loss: nn.Module | None, teachers: Sequence[nn.Module]) -> None:
@@ -117,6 +119,10 @@ class Distiller(Supervised):
         super().train(mode)
         self.teachers.eval()
         return self
+
+    def warmed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms of the method, times `strength`."""
+        return {name: self.strength * value for name, value in terms.items()}
 
     @contextmanager
     def teaching(self, images: Tensor) -> Iterator[None]:

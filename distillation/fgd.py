@@ -14,13 +14,15 @@ from errors import InputError
 
 @LEARNERS.register_module()
 class FGDDistiller(Distiller):
-    """A detector with an ordinary feature pyramid learns from the pyramid of one teacher.
+    """A detector learns from the pyramid of one teacher, with the pyramid that its RPN and heads use.
 
     Args:
         student, teachers: see Distiller; one teacher. Both are detectors that return their features (models.RCNN).
         loss: unused, a detector computes its own.
         channels: number of channels of the pyramids.
-        temperature, alpha, beta, gamma, lambda_: see fgd_terms.FGDTerms; the defaults are those of the paper.
+        temperature, alpha, beta, gamma, lambda_: see fgd_terms.FGDTerms; the defaults are those of the paper for
+            detectors of one stage. For those of two it has 5e-5, 2.5e-5, 5e-5 and 5e-7.
+        normalisation: see fgd_terms.PyramidTerms.
 
     Raises:
         InputError: more than one teacher, or pyramids that differ.
@@ -37,12 +39,19 @@ class FGDDistiller(Distiller):
         beta: float = 5e-4,
         gamma: float = 5e-4,
         lambda_: float = 5e-6,
+        normalisation: str = "none",
     ) -> None:
         super().__init__(student, loss, teachers)
         if len(teachers) != 1:
             raise InputError(f"distiller: FGDDistiller takes one teacher, {len(teachers)} given")
         self.terms = PyramidTerms(
-            channels, temperature=temperature, alpha=alpha, beta=beta, gamma=gamma, lambda_=lambda_
+            channels,
+            normalisation,
+            temperature=temperature,
+            alpha=alpha,
+            beta=beta,
+            gamma=gamma,
+            lambda_=lambda_,
         )
 
     def forward(self, batch: Any) -> StepResult:
@@ -50,5 +59,5 @@ class FGDDistiller(Distiller):
             _, (taught, *_) = self.teachers[0].features(batch.images)
         learnt = self.student(batch.images, batch.sizes, batch.targets)
         masks = box_masks([target["boxes"] for target in batch.targets], taught)
-        terms = self.terms(learnt.branches[0], taught, masks)
-        return StepResult({**learnt.losses, **{f"fgd_{name}": value for name, value in terms.items()}})
+        terms = self.terms(learnt.pyramid[:4], taught, masks)
+        return StepResult({**learnt.losses, **self.warmed({f"fgd_{name}": value for name, value in terms.items()})})

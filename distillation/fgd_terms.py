@@ -15,6 +15,8 @@ LEVEL_STRIDES = STRIDES[:4]  # P2 to P5 are distilled
 
 Masks = Mapping[str, Tensor]
 
+NORMALISATIONS = ("none", "standard")
+
 
 def attentions(features: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Spatial and channel attention of a map (B, C, H, W), both with a mean of 1.
@@ -26,6 +28,16 @@ def attentions(features: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     pixels, channels = strength.mean(1), strength.mean((2, 3))
     spatial = pixels[0].numel() * (pixels.flatten(1) / temperature).softmax(1).view_as(pixels)
     return spatial, channels.shape[1] * (channels / temperature).softmax(1)
+
+
+def standardised(features: Tensor) -> Tensor:
+    """Maps (B, C, H, W) whose channels have a mean of 0 and a variance of 1 over all pixels of the batch.
+
+    Terms of such maps do not depend on the scale of the networks, and compare patterns (PKD, Cao et al., NeurIPS 2022,
+    section 3.3).
+    """
+    deviation, mean = torch.std_mean(features, (0, 2, 3), correction=0, keepdim=True)
+    return (features - mean) / (deviation + 1e-6)
 
 
 class GlobalContext(nn.Module):
@@ -111,11 +123,18 @@ class PyramidTerms(nn.Module):
 
     Args:
         channels, options: arguments of FGDTerms.
+        normalisation: 'none', or 'standard' to compare standardised maps; see `standardised`.
+
+    Raises:
+        InputError: an unknown normalisation.
     """
 
-    def __init__(self, channels: int, **options: float) -> None:
+    def __init__(self, channels: int, normalisation: str = "none", **options: float) -> None:
         super().__init__()
+        if normalisation not in NORMALISATIONS:
+            raise InputError(f"distiller.normalisation={normalisation!r}: give one of {', '.join(NORMALISATIONS)}")
         self.channels = channels
+        self.standardise = normalisation == "standard"
         self.levels = nn.ModuleList(FGDTerms(channels, **options) for _ in LEVEL_STRIDES)
 
     def forward(
@@ -126,18 +145,28 @@ class PyramidTerms(nn.Module):
         Raises:
             InputError: maps whose shape differs, or of other than the expected channels.
         """
-        for number, (learnt, taught) in enumerate(zip(student, teacher), 2):
-            if learnt.shape != taught.shape or learnt.shape[1] != self.channels:
-                raise InputError(
-                    f"distiller: P{number} of the student is {tuple(learnt.shape[1:])}, of the teacher "
-                    f"{tuple(taught.shape[1:])}, distiller.channels={self.channels}; all must have the same"
-                )
+        check_same_pyramid(student, teacher, self.channels)
         with torch.autocast(student[0].device.type, enabled=False):
             levels = [
-                terms(learnt.float(), taught.float(), weights)
+                terms(self.prepared(learnt), self.prepared(taught), weights)
                 for terms, learnt, taught, weights in zip(self.levels, student, teacher, masks)
             ]
         return {name: torch.stack([level[name] for level in levels]).sum() for name in levels[0]}
+
+    def prepared(self, features: Tensor) -> Tensor:
+        """What is compared of a map, in float32."""
+        return standardised(features.float()) if self.standardise else features.float()
+
+
+def check_same_pyramid(student: Sequence[Tensor], teacher: Sequence[Tensor], channels: int | None = None) -> None:
+    """InputError unless the levels, from P2 on, have the same shapes and as many channels."""
+    for number, (learnt, taught) in enumerate(zip(student, teacher), 2):
+        if learnt.shape != taught.shape or channels not in (None, learnt.shape[1]):
+            expected = "" if channels is None else f", distiller.channels={channels}"
+            raise InputError(
+                f"distiller: P{number} of the student is {tuple(learnt.shape[1:])}, of the teacher "
+                f"{tuple(taught.shape[1:])}{expected}; all must have the same"
+            )
 
 
 def box_masks(boxes: Sequence[Tensor], levels: Sequence[Tensor]) -> list[dict[str, Tensor]]:

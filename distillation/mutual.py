@@ -44,6 +44,6 @@ class MutualDistiller(SoftMapDistiller):
             f"peer_{name}": loss for name, loss in self.learn(other, taught, batch).losses.items()
         }
         for name, one, two in (("mutual", learnt, other), ("peer_mutual", other, learnt)):
-            for term, value in self.terms(one, two, batch, 0).items():
+            for term, value in self.warmed(self.terms(one, two, batch, 0)).items():
                 losses[f"{name}_{term}"] = self.peer_weight * value
         return StepResult(losses, result.metrics)

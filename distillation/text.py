@@ -82,7 +82,7 @@ class TextDistiller(Distiller):
         losses, metrics = self.supervise(learnt.logits, batch)
         for number, (weight, output) in enumerate(zip(self.teacher_weights, taught), 1):
             suffix = f"_{number}" if len(taught) > 1 else ""
-            for name, term in self.terms(self._matched(learnt, number), output, batch, number).items():
+            for name, term in self.warmed(self.terms(self._matched(learnt, number), output, batch, number)).items():
                 losses[name + suffix] = weight * term
         return StepResult(losses, metrics)
 

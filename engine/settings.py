@@ -28,6 +28,7 @@ class TrainSettings:
         schedule: 'polylr' (power 0.9) or 'cosine', per iteration, over the whole run; or the epochs at which lr is
             divided by 10.
         warmup: iterations in which lr grows linearly from a thousandth of its value.
+        distillation_warmup: iterations in which the terms of a distillation grow linearly from 0 to their weights.
         clip_grad: largest L2 norm of all gradients together; None for no limit.
         optimizer: 'Adam', 'AdamW' (decoupled weight decay) or 'SGD' (momentum).
         weight_decay: of the optimiser.
@@ -47,6 +48,7 @@ class TrainSettings:
     backbone_lr_factor: float = 1.0
     schedule: str | Sequence[int] = "polylr"
     warmup: int = 0
+    distillation_warmup: int = 0
     clip_grad: float | None = None
     optimizer: str = "Adam"
     momentum: float = 0.99
@@ -75,6 +77,7 @@ class TrainSettings:
             ("val_interval", 0, _MOST),
             ("seed", 0, 2**32 - 1),
             ("warmup", 0, _MOST),
+            ("distillation_warmup", 0, _MOST),
         ):
             if not least <= getattr(self, key) <= most:
                 wanted = f"{least} or more" if getattr(self, key) < least else f"{most} at most"

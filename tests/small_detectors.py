@@ -30,15 +30,17 @@ class SmallDetector(nn.Module):
     def features(self, images: Tensor) -> tuple[dict[str, Tensor], tuple[tuple[Tensor, ...], ...]]:
         shrunk = [nn.functional.avg_pool2d(images, stride) for stride in (4, 8, 16, 32)]
         branches = tuple(tuple(conv(level) for conv, level in zip(convs, shrunk)) for convs in self.convs)
-        return dict(zip("0123", branches[0])), branches
+        merged = [sum(levels) for levels in zip(*branches)]
+        return dict(zip("0123", merged)), branches
 
     def forward(self, images: Tensor, sizes: list, targets: list | None = None) -> Output:
-        _, branches = self.features(images)
+        pyramid, branches = self.features(images)
+        pyramid = tuple(pyramid.values())
         if self.training:
             assert len(targets) == len(images) == len(sizes)
-            return Output(branches[0], branches, {"box": branches[0][0].square().mean()}, [])
+            return Output(pyramid, branches, {"box": branches[0][0].square().mean()}, [])
         none = {"boxes": images.new_zeros(0, 4), "scores": images.new_zeros(0)}
-        return Output(branches[0], branches, {}, self.detections or [none] * len(images))
+        return Output(pyramid, branches, {}, self.detections or [none] * len(images))
 
 
 def random_batch(boxes: list[list] | None = None, size: tuple[int, int] = (64, 96), seed: int = 0) -> ObjectBatch:

@@ -8,8 +8,9 @@ distiller = dict(
         ),
     ],
     temperature=0.5,
-    alpha=1e-3,
-    beta=5e-4,
-    gamma=5e-4,
-    lambda_=5e-6,
+    # Those of the paper for detectors of two stages.
+    alpha=5e-5,
+    beta=2.5e-5,
+    gamma=5e-5,
+    lambda_=5e-7,
 )

@@ -38,6 +38,7 @@ class MultiNeckDistiller(Distiller):
         temperature, alpha, beta, gamma, lambda_: see FGDTerms.
         use_centres, use_proposals: sources of the object term's mask. Without either it is 1 everywhere.
         top_channels: number of channels of the ROI descriptors; the same as for the centres.
+        normalisation: see fgd_terms.PyramidTerms. The masks are made of the maps as they are.
 
     Raises:
         InputError: numbers of teachers, centres, weights and branches that differ, or pyramids that do.
@@ -62,6 +63,7 @@ class MultiNeckDistiller(Distiller):
         use_centres: bool = True,
         use_proposals: bool = True,
         top_channels: int = TOP_CHANNELS,
+        normalisation: str = "none",
     ) -> None:
         super().__init__(student, loss, teachers)
         for heads in self.teachers.modules():
@@ -76,6 +78,7 @@ class MultiNeckDistiller(Distiller):
         self.branches = nn.ModuleList(
             PyramidTerms(
                 channels,
+                normalisation,
                 temperature=temperature,
                 alpha=weight * alpha,
                 beta=weight * beta,
@@ -107,7 +110,7 @@ class MultiNeckDistiller(Distiller):
             objects = self.object_masks(index, levels, found, batch.targets)
             masks = [{**level, "object": mask} for level, mask in zip(shared, objects)]
             terms = self.branches[index](branch, levels, masks)
-            losses |= {f"branch{index + 1}_{name}": value for name, value in terms.items()}
+            losses |= self.warmed({f"branch{index + 1}_{name}": value for name, value in terms.items()})
         return StepResult(losses)
 
     def _teach(self, teacher: nn.Module, batch: Any) -> tuple[Sequence[Tensor], Sequence[Mapping[str, Tensor]]]:

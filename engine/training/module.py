@@ -78,6 +78,7 @@ class TrainingModule(L.LightningModule):
         self.batches_done = batch_idx
         for group in self.optimizers().param_groups:
             group["lr"] = self.lr * group["lr_factor"]
+        self.learner.strength = warm_up(self.step, self.settings.distillation_warmup, start=0.0)
         # The random state is a function of seed, epoch, batch and process: a resumed run draws the same numbers.
         key = np.random.SeedSequence([self.settings.seed, self.current_epoch, batch_idx, self.global_rank])
         L.seed_everything(int(key.generate_state(1)[0]), verbose=False)

@@ -8,6 +8,7 @@ import torch
 from object_networks import small_rcnn
 from small_detectors import CHANNELS, SmallDetector, random_batch, trained_contexts
 
+from distillation.fgd_terms import standardised
 from distillation.multineck.centers import Centers
 from distillation.multineck.learner import MultiNeckDistiller
 from distillation.multineck.provenance import Provenance
@@ -46,7 +47,7 @@ def build(number: int = 2, **options) -> MultiNeckDistiller:
 
 def expected_terms(learner: MultiNeckDistiller, batch, index: int, centers: Centers) -> dict[str, float]:
     """Terms of a branch without weights, summed over levels, everything taken from teacher `index` alone."""
-    student = learner.student(batch.images, batch.sizes, batch.targets).branches[index]
+    student = [level.detach() for level in learner.student(batch.images, batch.sizes, batch.targets).branches[index]]
     teacher = learner.teachers[index](batch.images, batch.sizes)
     pyramid = [level.double().numpy() for level in teacher.branches[0]]
     values = [
@@ -70,16 +71,17 @@ def expected_terms(learner: MultiNeckDistiller, batch, index: int, centers: Cent
             stacked = reference.proposals(found["boxes"].tolist(), found["scores"].numpy(), size, stride)
             masks["object"].append(reference.object_mask(centre, stacked))
         weights = {key: value.double().numpy() for key, value in terms.state_dict().items()}
-        for name, value in reference.fgd(
-            own.detach().double().numpy(), taught, masks, terms.temperature, weights
-        ).items():
+        compared = (own.double(), torch.from_numpy(taught))
+        if learner.branches[index].standardise:  # the masks are those of the maps as they are
+            compared = map(standardised, compared)
+        for name, value in reference.fgd(*map(np.asarray, compared), masks, terms.temperature, weights).items():
             total[name] += value
     return total
 
 
-@pytest.mark.parametrize("weights", [None, (0.3, 0.7)])
-def test_each_branch_learns_from_its_own_teacher(weights):
-    learner, batch = build(weights=weights).train(), random_batch()
+@pytest.mark.parametrize("weights, normalisation", [(None, "none"), ((0.3, 0.7), "none"), (None, "standard")])
+def test_each_branch_learns_from_its_own_teacher(weights, normalisation):
+    learner, batch = build(weights=weights, normalisation=normalisation).train(), random_batch()
     losses = learner(batch).losses
     names = [f"branch{i}_{name}" for i in (1, 2) for name in (*WEIGHTS, "object")]
     assert losses.keys() == {"box", *names}

@@ -216,6 +216,21 @@ def test_each_network_computes_in_the_precision_asked_for(steps_of, teacher, opt
     assert dtypes[False] - {torch.float32} == {teachers} - {torch.float32}
 
 
+def test_the_terms_of_a_distillation_are_warmed_up(steps_of, teacher):
+    """Of weights that stay as they are, the gradient is the task's and a growing share of the distillation's."""
+
+    def gradients(*options: str) -> list[torch.Tensor]:
+        options = ["train_cfg.optimizer=SGD", "train_cfg.lr=1e-12", *options]
+        steps = steps_of(*options, config="distill", script="knowledge_distillation_train.py", more=taught)
+        return [torch.cat([g.flatten() for g in step.gradients]) for step in steps]
+
+    taught = ("--checkpoint_t", teacher)
+    task, full = gradients("distiller.weight=0"), gradients("distiller.weight=500")
+    warmed = gradients("distiller.weight=500", "train_cfg.distillation_warmup=4")
+    for share, own, both, found in zip([0, 0.25, 0.5, 0.75, 1, 1], task, full, warmed, strict=True):
+        torch.testing.assert_close(found - own, share * (both - own), rtol=1e-3, atol=1e-4 * (both - own).abs().max())
+
+
 def test_the_options_of_the_published_script_reach_the_run(steps_of, teacher, tmp_path):
     started = tmp_path / "student.pth.tar"
     first = steps_of(config="student", more=("--max-steps", 1, "--seed", 5))
