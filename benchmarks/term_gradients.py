@@ -2,9 +2,10 @@
 
     python benchmarks/term_gradients.py config/study/kkd.py config/study/cwd.py --study outputs/gain/synthetic
 
-Takes the teacher and the lone student of a finished study (benchmarks/distillation_gain.py) and prints, for every term
-of every learner, the norm of its gradient in the student's backbone divided by that of all task losses together: for
-the student at the beginning and at the end of its training, medians over batches.
+Takes the teachers and the lone student of a finished study (benchmarks/distillation_gain.py), all of whose learners
+must be named, and prints, for every term of every learner, the norm of its gradient in the student's backbone divided
+by that of all task losses together, of objects also that in the neck: for the student at the beginning and at the end
+of its training, medians over batches.
 """
 
 from __future__ import annotations
@@ -15,42 +16,61 @@ import json
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
-from distillation_gain import LAST
-from gain_learners import Learner
+from gain_learners import Learner, Teachers, needs_centres
+from gain_study import LAST, described
 from harness import machine
-from torch import Tensor
+from torch import Tensor, nn
 
 from command_line import Parser
-from dataset import TextBatch
 from distillation import Supervised
 from engine.experiment import experiment_of
 from engine.training.run import build_learner
+from engine.training.stages import centers_path, features_path
 from errors import exit_code
 from models.weights import load_strict, read_weights
 
-TASK = ("text", "kernel", "embedding", "dense")  # of which a loss has some
+# Of which a loss has some: of text, of objects.
+TASK = ("text", "kernel", "embedding", "dense", "rpn_objectness", "rpn_box", "classifier", "box")
 
 
-def ratios(learner: Supervised, batch: TextBatch) -> dict[str, float]:
+def parts_of(student: nn.Module) -> dict[str, nn.Module]:
+    """Where gradients are measured, by what stands after the name of a term."""
+    if isinstance(student.backbone, nn.ModuleDict):
+        return {", backbone": student.backbone["body"], ", neck": student.backbone["fpn"]}
+    return {"": student.backbone}
+
+
+def ratios(learner: Supervised, batch: Any) -> dict[str, float]:
     """Norm of the gradient of each distillation term, over the norm of that of the task losses' sum."""
-    parameters = list(learner.student.backbone.parameters())
 
-    def norm(loss: Tensor) -> float:
-        gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    def norm(loss: Tensor, part: nn.Module) -> float:
+        gradients = torch.autograd.grad(loss, list(part.parameters()), retain_graph=True, allow_unused=True)
         return torch.stack([g.square().sum() for g in gradients if g is not None]).sum().sqrt().item()
 
     losses = learner(batch).losses
-    own = norm(sum(loss for name, loss in losses.items() if name in TASK))
-    return {name: norm(loss) / own for name, loss in losses.items() if name not in TASK}
+    task = sum(loss for name, loss in losses.items() if name in TASK)
+    own = {suffix: norm(task, part) for suffix, part in parts_of(learner.student).items()}
+    return {
+        name + suffix: norm(loss, part) / own[suffix]
+        for name, loss in losses.items()
+        if name not in TASK
+        for suffix, part in parts_of(learner.student).items()
+    }
 
 
-def measure(entry: Learner, study: Path, seed: int, teacher: int, batches: int) -> dict[str, dict[str, float]]:
-    """{'start' and 'end': {term: median ratio}} of a learner with the teacher of a seed, in float32."""
+def measure(
+    entry: Learner, teachers: Teachers, study: Path, seed: int, teacher: int, batches: int
+) -> dict[str, dict[str, float]]:
+    """{'start' and 'end': {term: median ratio}} of a learner with the teachers of a seed, in float32."""
     config = copy.deepcopy(entry.cfg)
-    config["distiller"]["teachers"][0]["checkpoint"] = str(study / "teacher" / f"seed_{teacher}" / LAST)
+    for number, (own, taught) in enumerate(zip(config["distiller"]["teachers"], teachers.of(entry)), 1):
+        own["checkpoint"] = str(study / taught.folder / f"seed_{teacher}" / LAST)
+        if needs_centres(entry):
+            own["centers"] = str(centers_path(features_path(described(study, teacher), number)))
     cfg = experiment_of(config, entry.name)
     L.seed_everything(seed, verbose=False)
     dataset = cfg.task.train_set(cfg.data.train, seed)
@@ -82,7 +102,8 @@ def main() -> None:
         parser.error("--batches and --teachers must be 1 or more")
     teacher = args.seed % args.teachers if args.teachers else args.seed
     entries = [Learner.parse(text) for text in args.learners if text.strip()]
-    rows = {entry.name: measure(entry, args.study, args.seed, teacher, args.batches) for entry in entries}
+    place = Teachers(entries), args.study, args.seed, teacher, args.batches
+    rows = {entry.name: measure(entry, *place) for entry in entries if "distiller" in entry.cfg}
     print("| learner | term | at the beginning | at the end |\n| --- | --- | --- | --- |")
     for name, moments in rows.items():
         for term in moments["start"]:

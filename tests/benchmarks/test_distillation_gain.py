@@ -17,8 +17,9 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import gain_measure
 import precision
-from distillation_gain import Learner, Study
+from gain_learners import Learner
 from gain_report import ALONE, TEACHER, Run, gain, read_runs, scores_of, table, write_plot
+from gain_study import Study
 
 from dataset.text.targets import make_targets
 from engine.experiment import load_experiment
