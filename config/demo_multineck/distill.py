@@ -15,11 +15,6 @@ distiller = dict(
         ),
     ],
     channels=64,
-    # A hundredth of the published weights, which are for features that start from ImageNet: here they drown the
-    # detector's own losses.
-    alpha=1e-5,
-    beta=5e-6,
-    gamma=5e-6,
-    lambda_=5e-8,
-    object_weight=2e-8,
+    # Published weights; but of standardised maps, since the teachers' features are several times those of the student.
+    normalisation="standard",
 )
