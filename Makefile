@@ -12,7 +12,7 @@ setup: $(VENV)/runtime.stamp $(VENV)/compiled.stamp  ## what training and testin
 demo: setup $(VENV)/weights.stamp $(VENV)/export.stamp  ## a teacher, a student distilled from it, a report
 	$(RUN) tools/demo.py
 
-demo-multineck: setup  ## synthetic objects, two teachers, class centres, a student with and without distillation
+demo-multineck: setup $(VENV)/weights.stamp  ## synthetic objects, two teachers, class centres, a student with and without distillation
 	$(RUN) tools/demo_multineck.py
 
 test: setup $(VENV)/dev.stamp quality  ## everything CI runs

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from dataset import collate_objects, read_image
+from dataset import CocoDataset, collate_objects, read_image
+from distillation import MultiNeckDistiller
 from distillation.multineck.centers import load_centers
 from engine.experiment import Experiment
 from engine.report.page import Html, element, picture, plot, table, write_page
@@ -28,6 +29,9 @@ LEVELS = ("P2", "P3")
 def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Experiment]) -> None:
     """Writes OUT/report.html from the runs in OUT/NAME, trained by their configs."""
     scores = [[name.replace("_", " "), *(f"{value:.4f}" for value in summary[name].values())] for name in configs]
+    cfg = configs["student"]
+    dataset = cfg.task.train_set(cfg.data.train, seed=0)
+    learner = build_learner(cfg, dataset)
     seconds = [[step.replace("_", " "), f"{value:.0f}"] for step, value in summary["seconds"].items()]
     parts = [
         element("p", "Two teachers and a student with a multi-neck, each branch of which learns from one teacher; and "
@@ -37,6 +41,11 @@ def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Ex
         element("p", element("b", comparison(summary))),
         element("h2", "Training"),
         plot(_curves({name: out / name for name in configs})),
+        element("h2", "What each teacher taught"),
+        element("p", "The terms of the student's branches: the weight of each, and its weighted loss at the beginning "
+                "and at the end of the training (means of a tenth of it). Maps compared: "
+                f"{'standardised' if learner.branches[0].standardise else 'as they are'}."),
+        _terms(learner, read_log(out / "student")),
         element("h2", "Class centres"),
         element("p", "Where in its box each teacher sees an object of a class: mean over all training boxes of the 7x7 "
                 "descriptors."),
@@ -44,7 +53,7 @@ def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Ex
         element("h2", "Masks of the object term"),
         element("p", "For each teacher and level: what its centres weigh, what its proposals weigh, and their product, "
                 "divided by its mean, by which the squared difference of features is multiplied."),
-        *_masks(configs["student"]),
+        *_masks(learner, dataset),
         element("h2", "Unseen images"),
         element("p", "Green: ground truth. Red: detections with class and score."),
         *_examples(out, configs),
@@ -93,11 +102,21 @@ def _centres(out: Path, number: int) -> Html:
     return figure(plot(drawing), f"teacher {number}")
 
 
+def _terms(learner: MultiNeckDistiller, log: Mapping[str, np.ndarray]) -> Html:
+    """Weights and losses of all terms, branch by branch."""
+    rows = []
+    for number, branch in enumerate(learner.branches, 1):
+        for name, weight in branch.levels[0].weights.items():
+            values = log[f"loss/branch{number}_{name}"][:, 1]
+            tenth = max(1, len(values) // 10)
+            ends = (values[:tenth].mean(), values[-tenth:].mean())
+            rows.append([f"teacher {number}", name, f"{weight:.3g}", *(f"{value:.4f}" for value in ends)])
+    return table(["from", "term", "weight", "at the beginning", "at the end"], rows)
+
+
 @torch.no_grad()
-def _masks(cfg: Experiment) -> list[Html]:
+def _masks(learner: MultiNeckDistiller, dataset: CocoDataset) -> list[Html]:
     """The masks of both teachers over one training image, as the learner of the distillation makes them."""
-    dataset = cfg.task.train_set(cfg.data.train, seed=0)
-    learner = build_learner(cfg, dataset)
     batch = collate_objects(
         [max((dataset[i] for i in range(min(20, len(dataset)))), key=lambda sample: len(sample.record.boxes))]
     )
