@@ -97,11 +97,12 @@ def main() -> None:
     parser.add_argument("--teachers", type=int, metavar="N", help="as for distillation_gain.py")
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="as for distillation_gain.py")
     args = parser.parse_args()
     if min(args.batches, 1 if args.teachers is None else args.teachers) < 1:
         parser.error("--batches and --teachers must be 1 or more")
     teacher = args.seed % args.teachers if args.teachers else args.seed
-    entries = [Learner.parse(text) for text in args.learners if text.strip()]
+    entries = [Learner.parse(text, args.cfg_options) for text in args.learners if text.strip()]
     place = Teachers(entries), args.study, args.seed, teacher, args.batches
     rows = {entry.name: measure(entry, *place) for entry in entries if "distiller" in entry.cfg}
     print("| learner | term | at the beginning | at the end |\n| --- | --- | --- | --- |")
