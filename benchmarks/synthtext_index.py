@@ -1,7 +1,8 @@
 """Time and memory of the SynthText index at full size: made from random words, opened, sent to a worker, read.
 
 The images are made up one by one and handed to the writer, so making is without the loading of a real `gt.mat`.
-Opening and reading run in a process of their own, whose resident memory is what they add to it.
+Opening and reading run in a process of their own, whose resident memory is what they add to it. Then several processes
+read all records and stay: a page that N processes share counts 1/N of its size in the proportional memory of each.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +29,7 @@ from dataset.text.parsers.synthtext_index import write_index
 
 IMAGES = 858_750
 READS = 100_000
+PROCESSES = (1, 2, 4, 8)
 
 
 def random_images(count: int, seed: int = 0) -> Iterator[SynthTextImage]:
@@ -84,6 +88,41 @@ def _measure(root: Path, reads: int) -> dict[str, float]:
     }
 
 
+def proportional() -> float:
+    """Memory of this process in MB, of pages that others share a part."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1e3
+
+
+def share(root: Path, processes: int) -> dict[str, float]:
+    """Of processes that hold the index at the same time: seconds to open it, and memory of each, means over them."""
+    context = multiprocessing.get_context("spawn")
+    meeting = context.Barrier(processes)
+    with ProcessPoolExecutor(processes, context, _meet, (meeting,)) as pool:
+        rows = list(pool.map(_hold, [root] * processes))
+    return {name: sum(row[name] for row in rows) / processes for name in rows[0]}
+
+
+def _meet(meeting: Any) -> None:
+    global _meeting
+    _meeting = meeting
+
+
+def _hold(root: Path) -> dict[str, float]:
+    _meeting.wait()  # all have started, which shares the libraries
+    before, before_shared = resident(), proportional()
+    _meeting.wait()
+    start = time.perf_counter()
+    parser = SynthText(root, "train")
+    opened = time.perf_counter() - start
+    for index in range(len(parser)):
+        parser[index]
+    _meeting.wait()  # all have read everything, and nobody has ended
+    found = {"open, s": opened, "resident, MB": resident() - before, "proportional, MB": proportional() - before_shared}
+    _meeting.wait()
+    return found
+
+
 def main() -> None:
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES)
@@ -96,6 +135,11 @@ def main() -> None:
         print(f"index, MB: {(root / 'gt.mat.index').stat().st_size / 1e6:.0f}")
         for name, value in measure(root).items():
             print(f"{name}: {value:.4g}")
+        print("\n| processes | open, s | resident, MB each | proportional, MB each | together, MB |")
+        print("| --- | --- | --- | --- | --- |")
+        for processes in PROCESSES:
+            opened, own, part = share(root, processes).values()
+            print(f"| {processes} | {opened:.3f} | {own:.0f} | {part:.0f} | {processes * part:.0f} |")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ READ_ONLY = {
     "benchmarks/distillation_gain.py": "hours; tests/benchmarks/test_distillation_gain.py runs it in miniature",
     "benchmarks/released.py": "minutes; tests/benchmarks/test_released.py runs it in miniature",
     "benchmarks/scaling.py": "minutes",
+    "benchmarks/many_pictures.py": "minutes; tests/benchmarks/test_many_pictures.py runs it in miniature",
+    "benchmarks/synthtext_index.py": "minutes; tests/dataset/text/test_parser_synthtext.py measures with it",
     "benchmarks/term_gradients.py": "needs a study that has been run",
     "tools/demo.py": "tests/tools/test_demos.py runs it in miniature",
     "tools/demo_multineck.py": "tests/tools/test_demos.py runs it in miniature",
