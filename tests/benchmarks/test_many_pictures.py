@@ -16,4 +16,4 @@ def test_rates_and_memory_of_each_number_of_workers():
     assert [row[0] for row in rows] == ["1", "2"] and all(float(row[1]) > 0 for row in rows)
     for _, _, memory in rows:
         values = [int(value) for value in memory.split(" | ")]
-        assert len(values) == 4 and 50 < min(values) and max(values) < 1.2 * values[0]
+        assert len(values) == 4 and min(values) > 50 and max(values) < 1.2 * values[0]

@@ -17,7 +17,7 @@ from matlab_files import cells, mat_bytes
 from torch.utils.data import DataLoader
 
 from annotations.synthtext import SynthTextImage, read_mat
-from benchmarks.synthtext_index import IMAGES, measure, random_images, write_root
+from benchmarks.synthtext_index import IMAGES, measure, random_images, share, write_root
 from dataset.registry import PARSERS
 from dataset.text.parsers.base import flaw_of
 from dataset.text.parsers.synthtext import SynthText
@@ -275,3 +275,12 @@ def test_full_size_opens_fast_in_little_memory(tmp_path):
     assert measured["open, s"] < 5 and measured["unpickle, s"] < 5
     assert measured["pickled, MB"] < 0.01
     assert measured["all records read, MB"] < 1000
+
+
+@pytest.mark.slow
+def test_processes_share_the_pages_of_the_index(tmp_path):
+    write_root(tmp_path / "root", random_images(40_000))
+    found = share(tmp_path / "root", 2)
+    size = (tmp_path / "root" / "gt.mat.index").stat().st_size / 1e6
+    assert found["resident, MB"] > 0.8 * size  # all of it was read
+    assert found["resident, MB"] - found["proportional, MB"] > 0.3 * size  # half of it is the other's
