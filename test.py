@@ -11,6 +11,7 @@ end_on_signals()  # before the imports, which take seconds
 from rich.progress import track
 
 from engine import cli
+from engine.compiling import compile_networks
 from engine.inference.evaluator import Evaluator
 from engine.inference.speed import measure_speed, speed_table
 from engine.outputs import data_places
@@ -37,6 +38,7 @@ def main(args: argparse.Namespace) -> None:
     folder = Path(args.work_dir or Path("work_dirs") / cli.run_name(args.config))
     result_path = folder / Path(settings.result_path).name if args.work_dir else Path(settings.result_path)
     predictor, about = Evaluator.of(cfg, args.checkpoint, device, args.precision, args.batch_size)
+    compile_networks([predictor.detector], args.compile)
     dataset = task.test_set(cfg.data.test, settings)
     data = data_places(cfg.data, dataset)
     check_output("--work-dir", folder, data)
@@ -93,6 +95,7 @@ if __name__ == "__main__":
     parser = cli.parser(__doc__)
     parser.add_argument("config", help="the config that the checkpoint was trained with")
     parser.add_argument("checkpoint", help="a file such as work_dirs/kkd_r18_ctw/checkpoint_best.pth.tar")
+    cli.compile_option(parser)
     parser.add_argument("--vis", metavar="DIR", help="write pictures of the detections there")
     parser.add_argument(
         "--report-speed",

@@ -11,7 +11,7 @@ from engine.experiment import Experiment, load_experiment
 from engine.precision import PRECISIONS
 from errors import InputError
 
-__all__ = ["check_counts", "load", "parser", "run", "run_name", "testing_options", "training_options"]
+__all__ = ["check_counts", "compile_option", "load", "parser", "run", "run_name", "testing_options", "training_options"]
 
 
 def parser(description: str, folder: str = "--work-dir", default: str = "work_dirs/CONFIG") -> Parser:
@@ -34,6 +34,17 @@ def load(args: argparse.Namespace, entries: Sequence[str] = ()) -> Experiment:
     return load_experiment(args.config, [*entries, *args.cfg_options, *own])
 
 
+def compile_option(p: Parser) -> None:
+    """Adds --compile; see engine.compiling."""
+    p.add_argument(
+        "--compile",
+        nargs="?",
+        const="inductor",
+        metavar="BACKEND",
+        help="torch.compile the networks; pays on a GPU after minutes of compiling (default backend: inductor)",
+    )
+
+
 def training_options(p: Parser) -> None:
     """Adds the options of the two scripts that train."""
     p.add_argument("--seed", type=int, help="seed of everything random (default: train_cfg.seed)")
@@ -45,6 +56,7 @@ def training_options(p: Parser) -> None:
     )
     p.add_argument("--nodes", type=int, metavar="N", help="machines; each runs this command by torchrun or SLURM")
     p.add_argument("--sync-batchnorm", action="store_true", help="batch norms over all GPUs together")
+    compile_option(p)
     p.add_argument("--profile", metavar="FILE.json", help="a table and a trace of what batches 10 to 20 spend time on")
     p.add_argument("--resume", action="store_true", help="go on where the run in the work dir was interrupted")
     p.add_argument("--max-steps", type=int, default=-1, metavar="N", help="stop after N iterations")

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from command_line import is_first
 from distillation import Learner
 from engine.cli import check_counts
+from engine.compiling import compile_networks
 from engine.experiment import Experiment
 from engine.files import lock_folder, remove_leftovers
 from engine.inference.evaluator import Evaluator
@@ -44,7 +45,7 @@ from engine.training.resume import identity, resume_point, start_anew
 from engine.training.stages import centers_of
 from engine.training.teachers import load_teacher
 from files import check_output
-from models import LOSSES, current_names
+from models import LOSSES, RCNN, TextDetector, current_names
 from models.weights import load_matching, read_checkpoint, state_dict_of
 
 logger = logging.getLogger(__name__)
@@ -115,6 +116,7 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
     learner = build_learner(cfg, data.dataset)
     if teacher_precision:
         learner.teacher_dtype = DTYPES[teacher_precision]
+    compile_networks([n for n in learner.modules() if isinstance(n, (TextDetector, RCNN))], args.compile)
     module = TrainingModule(learner, settings, steps, args.max_steps)
     classes = getattr(data.dataset, "classes", ())
     run = identity(cfg, learner, len(data.dataset), processes.number, classes)
