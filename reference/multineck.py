@@ -49,10 +49,19 @@ class OneByOne(nn.Module):
             for terms, learnt, level, stride in zip(self.branches[index].levels, branches[index], taught, STRIDES):
                 masks = level_masks(level.shape, stride, batch.targets, values, found)
                 with torch.autocast(level.device.type, enabled=False):
-                    for name, value in fgd_losses(terms, learnt.float(), level.float(), masks).items():
+                    pair = learnt.float(), level.float()
+                    if self.branches[index].standardise:
+                        pair = map(standardised, pair)
+                    for name, value in fgd_losses(terms, *pair, masks).items():
                         name = f"branch{index + 1}_{name}"
                         losses[name] = losses.get(name, 0) + value
         return losses
+
+
+def standardised(maps: Tensor) -> Tensor:
+    """Maps (B, C, H, W), channel by channel with a mean of 0 and a deviation of 1 over the batch."""
+    channels = [(own - own.mean()) / (own.std(correction=0) + 1e-6) for own in maps.unbind(1)]
+    return torch.stack(channels, 1)
 
 
 def centre_values(levels: Sequence[Tensor], image: int, target: Mapping[str, Tensor], centers: Tensor) -> list[float]:
