@@ -41,7 +41,7 @@ def compile_option(p: Parser) -> None:
         nargs="?",
         const="inductor",
         metavar="BACKEND",
-        help="torch.compile the networks; pays on a GPU after minutes of compiling (default backend: inductor)",
+        help="torch.compile the networks, for GPUs (default: inductor)",
     )
 
 
