@@ -168,7 +168,8 @@ class Study:
         features = [features_path(folder, number) for number in range(1, len(taught) + 1)]
         key = _key([learner.cfg, [teacher["key"] for teacher in taught]])
         config = self.out / f"{learner.folder}.py"
-        collect = [ROOT / "tools/collect_roi_features.py", config, "--out", folder, "--cfg-options", *options]
+        collect = [ROOT / "tools/collect_roi_features.py", config, "--out", folder, *self.options]
+        collect += ["--cfg-options", *options]
         self._once(CENTRES, seed, Once(folder / "collect", key, features[-1], collect))
         fit = [ROOT / "tools/fit_centers.py", *features]
         self._once(CENTRES, seed, Once(folder / "fit", key, centers_path(features[-1]), fit))

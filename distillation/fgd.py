@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from distillation.base import LEARNERS, Distiller, StepResult
-from distillation.fgd_terms import PyramidTerms, box_masks
+from distillation.fgd_terms import PyramidTerms, box_masks, pyramid_of
 from errors import InputError
 
 
@@ -56,7 +56,7 @@ class FGDDistiller(Distiller):
 
     def forward(self, batch: Any) -> StepResult:
         with self.teaching(batch.images):
-            _, (taught, *_) = self.teachers[0].features(batch.images)
+            taught = pyramid_of(self.teachers[0], batch.images)
         learnt = self.student(batch.images, batch.sizes, batch.targets)
         masks = box_masks([target["boxes"] for target in batch.targets], taught)
         terms = self.terms(learnt.pyramid[:4], taught, masks)

@@ -33,8 +33,8 @@ def attentions(features: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
 def standardised(features: Tensor) -> Tensor:
     """Maps (B, C, H, W) whose channels have a mean of 0 and a variance of 1 over all pixels of the batch.
 
-    Terms of such maps do not depend on the scale of the networks, and compare patterns (PKD, Cao et al., NeurIPS 2022,
-    section 3.3).
+    With several processes the batch is the share of each. Terms of such maps do not depend on the scale of the
+    networks, and compare patterns (PKD, Cao et al., NeurIPS 2022, section 3.3).
     """
     deviation, mean = torch.std_mean(features, (0, 2, 3), correction=0, keepdim=True)
     return (features - mean) / (deviation + 1e-6)
@@ -156,6 +156,11 @@ class PyramidTerms(nn.Module):
     def prepared(self, features: Tensor) -> Tensor:
         """What is compared of a map, in float32."""
         return standardised(features.float()) if self.standardise else features.float()
+
+
+def pyramid_of(detector: nn.Module, images: Tensor) -> list[Tensor]:
+    """P2 to P5 of the pyramid that the detector's RPN and heads use."""
+    return list(detector.features(images)[0].values())[: len(LEVEL_STRIDES)]
 
 
 def check_same_pyramid(student: Sequence[Tensor], teacher: Sequence[Tensor], channels: int | None = None) -> None:

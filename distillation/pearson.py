@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distillation.base import LEARNERS, Distiller, StepResult
-from distillation.fgd_terms import check_same_pyramid, standardised
+from distillation.fgd_terms import check_same_pyramid, pyramid_of, standardised
 from errors import InputError
 
 
@@ -45,7 +45,7 @@ class PearsonDistiller(Distiller):
 
     def forward(self, batch: Any) -> StepResult:
         with self.teaching(batch.images):
-            taught = [teacher.features(batch.images)[1][0] for teacher in self.teachers]
+            taught = [pyramid_of(teacher, batch.images) for teacher in self.teachers]
         learnt = self.student(batch.images, batch.sizes, batch.targets)
         pyramids = [learnt.pyramid[:4]] if len(taught) == 1 else learnt.branches
         if len(pyramids) != len(taught):

@@ -34,12 +34,20 @@ def load(args: argparse.Namespace, entries: Sequence[str] = ()) -> Experiment:
     return load_experiment(args.config, [*entries, *args.cfg_options, *own])
 
 
+def _backend(text: str) -> str:
+    """The backend of --compile, which is not the config behind it."""
+    if text.endswith(".py"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no backend; put --compile behind the config")
+    return text
+
+
 def compile_option(p: Parser) -> None:
     """Adds --compile; see engine.compiling."""
     p.add_argument(
         "--compile",
         nargs="?",
         const="inductor",
+        type=_backend,
         metavar="BACKEND",
         help="torch.compile the networks, for GPUs (default: inductor)",
     )

@@ -1,4 +1,4 @@
-"""The study of what distillation buys: its runs, its arithmetic; and that the documents carry the figures of files."""
+"""The study of what distillation buys: its runs and its arithmetic."""
 
 import json
 import shutil
@@ -12,13 +12,13 @@ import pytest
 import torch
 from conftest import ROOT, run_script
 from scipy import stats
+from tables import cells
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import gain_measure
-import precision
 from gain_learners import Learner
-from gain_report import ALONE, TEACHER, Run, gain, read_runs, scores_of, table, write_plot
+from gain_report import ALONE, TEACHER, Run, gain, scores_of, table, write_plot
 from gain_study import Study
 
 from dataset.text.targets import make_targets
@@ -28,19 +28,9 @@ from engine.training.checkpoint import load_detector, new_detector, save_checkpo
 from errors import InputError
 from models.weights import read_checkpoint
 
-HEADLINES = {
-    "light": (TEACHER, ALONE, "light_soft"),
-    "shapes": (ALONE, "distill", "shapes_fgd", "distill normalisation=none"),
-}
-
 
 def run_of(learner: str, seed: int, hmean: float, seconds: float = 60.0, counts: tuple = ()) -> Run:
     return Run(learner, seed, seconds, {"hmean": hmean}, counts)
-
-
-def cells(text: str) -> dict[str, list[str]]:
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
-    return {row[0]: row[1:] for row in rows}
 
 
 def test_table_of_hand_computed_scores():
@@ -389,47 +379,3 @@ def test_plot_of_any_number_of_learners(tmp_path):
         names = [TEACHER, ALONE, *(f"learner {i}" for i in range(count))]
         write_plot([run_of(name, seed, 0.1 * seed) for name in names for seed in range(3)], tmp_path / "plot.png")
         assert (tmp_path / "plot.png").stat().st_size > 5000
-
-
-PAGES = {"light": "results", "synthetic": "results", "icdar2015": "results", "shapes": "multineck"}
-
-
-@pytest.mark.parametrize("study", [*PAGES])
-def test_the_page_of_results_carries_the_figures_of_the_files(study):
-    runs, control = read_runs(ROOT / f"benchmarks/results/gain_{study}.json")
-    listed = [Learner.parse(text).name for text in (ROOT / f"benchmarks/studies/{study}.txt").read_text().split()]
-    learners = list(dict.fromkeys(run.learner for run in runs))
-    first = learners.index(ALONE)
-    assert learners[:first] == ([TEACHER] if study != "shapes" else [f"{TEACHER} 1", f"{TEACHER} 2"])
-    assert learners[first + 1 :] == [name for name in listed if name in learners]
-    assert study in ("light", "shapes") or learners[2:] == listed  # which grow from machine to machine
-    lines = table(runs, control).splitlines()
-    page = (ROOT / f"docs/{PAGES[study]}.md").read_text().splitlines()
-    assert [line for line in lines if line not in page] == []
-
-
-@pytest.mark.parametrize("study", [*HEADLINES])
-def test_the_headline_of_the_readme_is_that_of_the_study(study):
-    rows = cells(table(*read_runs(ROOT / f"benchmarks/results/gain_{study}.json")))
-    readme = " ".join((ROOT / "README.md").read_text().split())
-    for learner in HEADLINES[study]:
-        assert f"{rows[learner][1]}" in readme, learner
-
-
-@pytest.mark.parametrize("file, name", [("gain_gradients", "results"), ("gain_gradients_shapes", "multineck")])
-def test_gradients_on_the_page_are_those_of_the_file(file, name):
-    ratios = json.loads((ROOT / f"benchmarks/results/{file}.json").read_text())["ratios"]
-    page = (ROOT / f"docs/{name}.md").read_text().splitlines()
-    for learner, stages in ratios.items():
-        for term, value in stages["start"].items():
-            assert f"| {learner} | {term} | {value:.2g} | {stages['end'][term]:.2g} |" in page
-
-
-@pytest.mark.parametrize("name", ["precision", "precision_small"])
-def test_differences_between_precisions_on_the_page_are_those_of_the_files(name):
-    content = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
-    page = (ROOT / "docs/performance.md").read_text()
-    assert precision.table(content["losses"], content["options"]["last"]) in page
-    if precision.SAME_WEIGHTS in content["losses"]:
-        furthest = precision.largest_step(content["losses"]).split("than ")[1]
-        assert f"within {furthest} in each of {np.size(content['losses'][precision.BASE])} steps" in page

@@ -92,6 +92,24 @@ def test_fgd_teaches_what_rpn_and_heads_use():
     assert {name: found[f"fgd_{name}"].item() for name in expected} == {k: v.item() for k, v in expected.items()}
 
 
+@pytest.mark.parametrize("kind, options", [(PearsonDistiller, {}), (FGDDistiller, {"channels": CHANNELS})])
+def test_a_teacher_with_a_multi_neck_teaches_with_what_its_rpn_uses(kind, options):
+    student, _ = detectors(1, 1)
+    teacher, batch = SmallDetector(branches=2), random_batch()
+    found = trained_contexts(kind(student, None, [teacher], **options)).train()(batch).losses
+    with torch.no_grad():  # the same pyramid from one branch: both convolutions added up
+        for one, two in zip(*teacher.convs):
+            one.weight += two.weight
+            one.bias += two.bias
+            two.weight.zero_()
+            two.bias.zero_()
+    torch.manual_seed(0)
+    same = trained_contexts(kind(student, None, [teacher], **options)).train()(batch).losses
+    for name in ("pearson", "fgd_foreground", "fgd_background", "fgd_attention"):
+        if name in found:
+            assert found[name].item() == pytest.approx(same[name].item(), rel=1e-4)
+
+
 def test_normalised_terms_are_those_of_standardised_maps():
     torch.manual_seed(0)
     plain = trained_contexts(PyramidTerms(4, object_weight=1.0))

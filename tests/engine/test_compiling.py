@@ -73,6 +73,11 @@ def test_backbone_and_neck_of_an_object_detector():
         torch.testing.assert_close(found[level], own)
 
 
+def test_a_config_is_no_backend(configs):
+    printed = run_script("train.py", "--compile", configs["student"], code=2)
+    assert "student.py' is no backend; put --compile behind the config" in printed.splitlines()[-1]
+
+
 def test_an_unknown_backend_is_named():
     with pytest.raises(InputError, match=r"--compile nothing: unknown, torch has .*inductor"):
         compile_networks([], "nothing")

@@ -1,0 +1,76 @@
+"""The documents carry the figures of the files in benchmarks/results."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from tables import cells
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import precision
+from gain_learners import Learner
+from gain_report import ALONE, TEACHER, gain, read_runs, table
+
+HEADLINES = {
+    "light": (TEACHER, ALONE, "light_soft"),
+    "shapes": (ALONE, "distill", "shapes_fgd", "distill normalisation=none"),
+}
+PAGES = {"light": "results", "synthetic": "results", "icdar2015": "results", "shapes": "multineck"}
+
+
+@pytest.mark.parametrize("study", [*PAGES])
+def test_the_page_of_results_carries_the_figures_of_the_files(study):
+    runs, control = read_runs(ROOT / f"benchmarks/results/gain_{study}.json")
+    listed = [Learner.parse(text).name for text in (ROOT / f"benchmarks/studies/{study}.txt").read_text().split()]
+    learners = list(dict.fromkeys(run.learner for run in runs))
+    first = learners.index(ALONE)
+    assert learners[:first] == ([TEACHER] if study != "shapes" else [f"{TEACHER} 1", f"{TEACHER} 2"])
+    assert learners[first + 1 :] == [name for name in listed if name in learners]
+    assert study in ("light", "shapes") or learners[2:] == listed  # which grow from machine to machine
+    lines = table(runs, control).splitlines()
+    page = (ROOT / f"docs/{PAGES[study]}.md").read_text().splitlines()
+    assert [line for line in lines if line not in page] == []
+
+
+@pytest.mark.parametrize("study", [*HEADLINES])
+def test_the_headline_of_the_readme_is_that_of_the_study(study):
+    rows = cells(table(*read_runs(ROOT / f"benchmarks/results/gain_{study}.json")))
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    for learner in HEADLINES[study]:
+        assert f"{rows[learner][1]}" in readme, learner
+
+
+def test_the_gains_in_the_text_are_those_of_the_studies():
+    """Differences from the student alone, with their intervals, as the texts say them: without a plus."""
+    rows = cells(table(*read_runs(ROOT / "benchmarks/results/gain_light.json")))
+    readme = " ".join((ROOT / "README.md").read_text().split()).replace("+", "")
+    soft, control = (rows[name][6:9] for name in ("light_soft", "light_m loss.dense_weight=2"))
+    for text in (*soft, *control[:2]):
+        assert f" {text.replace('+', '')}" in readme.replace("(", " "), text
+    runs, _ = read_runs(ROOT / "benchmarks/results/gain_shapes.json")
+    page = " ".join((ROOT / "docs/multineck.md").read_text().split())
+    alone, multineck, fgd = ([run for run in runs if run.learner == name] for name in (ALONE, "distill", "shapes_fgd"))
+    assert f"FGD of standardised maps gains {gain(fgd, alone).mean:.1f} points" in page
+    assert f"the multi-neck {gain(multineck, alone).mean:.1f}, which" in page
+
+
+@pytest.mark.parametrize("file, name", [("gain_gradients", "results"), ("gain_gradients_shapes", "multineck")])
+def test_gradients_on_the_page_are_those_of_the_file(file, name):
+    ratios = json.loads((ROOT / f"benchmarks/results/{file}.json").read_text())["ratios"]
+    page = (ROOT / f"docs/{name}.md").read_text().splitlines()
+    for learner, stages in ratios.items():
+        for term, value in stages["start"].items():
+            assert f"| {learner} | {term} | {value:.2g} | {stages['end'][term]:.2g} |" in page
+
+
+@pytest.mark.parametrize("name", ["precision", "precision_small"])
+def test_differences_between_precisions_on_the_page_are_those_of_the_files(name):
+    content = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+    page = (ROOT / "docs/performance.md").read_text()
+    assert precision.table(content["losses"], content["options"]["last"]) in page
+    if precision.SAME_WEIGHTS in content["losses"]:
+        furthest = precision.largest_step(content["losses"]).split("than ")[1]
+        assert f"within {furthest} in each of {np.size(content['losses'][precision.BASE])} steps" in page
