@@ -33,8 +33,9 @@ class MultiNeckDistiller(Distiller):
         loss: unused, a detector computes its own.
         centers: class centres of each teacher, in the order of the teachers.
         channels: number of channels of the pyramids.
-        weights: weight of the FGD terms of each branch; None for 1/number of teachers each.
-        object_weight: weight of the object term of every branch.
+        weights: weight of the FGD terms of each branch; None for 1/number of teachers each. A branch of weight 0 has
+            no object term either: it learns nothing from its teacher.
+        object_weight: weight of the object term of every other branch.
         temperature, alpha, beta, gamma, lambda_: see FGDTerms.
         use_centres, use_proposals: sources of the object term's mask. Without either it is 1 everywhere.
         top_channels: number of channels of the ROI descriptors; the same as for the centres.
@@ -84,7 +85,7 @@ class MultiNeckDistiller(Distiller):
                 beta=weight * beta,
                 gamma=weight * gamma,
                 lambda_=weight * lambda_,
-                object_weight=object_weight,
+                object_weight=object_weight if weight else 0.0,
             )
             for weight in weights
         )

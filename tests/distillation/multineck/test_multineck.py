@@ -142,6 +142,14 @@ def test_published_values_are_the_defaults():
     assert terms.weights == {"object": 2e-6, **{name: 0.5 * value for name, value in WEIGHTS.items()}}
 
 
+@pytest.mark.parametrize("weights", [[1.0, 0.0], [0.0, 1.0]])
+def test_a_branch_of_weight_zero_learns_nothing_from_its_teacher(weights):
+    losses = build(weights=weights)(random_batch()).losses
+    for index, weight in enumerate(weights, 1):
+        terms = [losses[f"branch{index}_{name}"].item() for name in (*WEIGHTS, "object")]
+        assert all(term > 0 for term in terms) if weight else terms == [0] * 5
+
+
 @pytest.mark.parametrize("changed", [0, 1])
 def test_a_teacher_reaches_its_own_branch_only(changed):
     """Changing a teacher's detections, centres or weights changes the object term of its branch and no other."""
