@@ -100,15 +100,22 @@ LOOPBACK = (Host(), Host())
 
 @pytest.fixture
 def namespaces():
-    """Two hosts with nothing but a cable between them."""
-    names = [f"kkd{os.getpid()}{end}" for end in "ab"]
-    hosts = [Host(("ip", "netns", "exec", name), f"10.77.0.{n}", name) for n, name in enumerate(names, 1)]
+    """Three hosts; cables lead from the second and the third to a bridge in the first."""
+    names = [f"kkd{os.getpid()}{end}" for end in "abc"]
+    devices = ["bridge", names[1], names[2]]
+    hosts = [
+        Host(("ip", "netns", "exec", name), f"10.77.0.{n}", device)
+        for n, (name, device) in enumerate(zip(names, devices), 1)
+    ]
+    first, *others = names
     commands = [f"ip netns add {name}" for name in names]
-    commands.append(f"ip link add {names[0]} netns {names[0]} type veth peer name {names[1]} netns {names[1]}")
-    for host in hosts:
-        inside = f"ip -n {host.device}"
-        commands += [f"{inside} address add {host.address}/24 dev {host.device}", f"{inside} link set lo up"]
-        commands.append(f"{inside} link set {host.device} up")
+    commands.append(f"ip -n {first} link add bridge type bridge")
+    for name in others:
+        commands.append(f"ip link add to{name} netns {first} type veth peer name {name} netns {name}")
+        commands.append(f"ip -n {first} link set to{name} master bridge up")
+    for name, host in zip(names, hosts):
+        commands += [f"ip -n {name} address add {host.address}/24 dev {host.device}", f"ip -n {name} link set lo up"]
+        commands.append(f"ip -n {name} link set {host.device} up")
     try:
         for command in commands:
             try:
@@ -144,11 +151,11 @@ def end(node: subprocess.Popen) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def run_nodes(*arguments: object) -> list[str]:
+def run_nodes(*arguments: object, hosts: Sequence[Host] = LOOPBACK) -> list[str]:
     """Output of each node of a run that ends well."""
-    running = start_nodes(*arguments)
+    running = start_nodes(*arguments, hosts=hosts)
     outputs = [process.communicate(timeout=300)[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0], "\n".join(outputs)
+    assert not any(process.returncode for process in running), "\n".join(outputs)
     return outputs
 
 
@@ -181,12 +188,8 @@ def test_two_machines_train_as_one(configs, frozen, tmp_path):
     assert sorted(path.name for path in nodes.iterdir()) == sorted(path.name for path in two.iterdir())
 
 
-@pytest.mark.parametrize("place", ["loopback", "namespaces"])
-def test_a_machine_that_dies_ends_the_other_and_one_goes_on_alone(configs, tmp_path, request, place):
-    hosts = LOOPBACK if place == "loopback" else request.getfixturevalue(place)
-    folder = tmp_path / "run"
-    command = ["train.py", configs["student"], "--device", "cpu", "--work-dir", folder, "--cfg-options"]
-    command += ["train_cfg.epoch=1000", "train_cfg.val_interval=0", "train_cfg.save_interval=1000"]
+def end_one_of_two(command: Sequence[object], folder: Path, hosts: Sequence[Host]) -> int:
+    """Kills the second of two machines after an epoch, waits for the first, and returns the last epoch."""
     first, second = start_nodes(*command, hosts=hosts)
     try:
         wait_until((folder / "resume.ckpt").exists, 120)
@@ -200,7 +203,29 @@ def test_a_machine_that_dies_ends_the_other_and_one_goes_on_alone(configs, tmp_p
         for process in (first, second):
             end(process)
             process.wait()
-    done = read_checkpoint(folder / "checkpoint_last.pth.tar")["epoch"]
-    output = run_script(*command[:-3], f"train_cfg.epoch={done + 1}", "train_cfg.val_interval=0", "--resume")
+    return read_checkpoint(folder / "checkpoint_last.pth.tar")["epoch"]
+
+
+ENDLESS = ["train_cfg.val_interval=0", "train_cfg.save_interval=1000", "train_cfg.epoch=1000"]
+
+
+def test_a_machine_that_dies_ends_the_other_and_one_goes_on_alone(configs, tmp_path):
+    folder = tmp_path / "run"
+    command = ["train.py", configs["student"], "--device", "cpu", "--work-dir", folder]
+    done = end_one_of_two([*command, "--cfg-options", *ENDLESS], folder, LOOPBACK)
+    output = run_script(*command, "--resume", "--cfg-options", *ENDLESS[:-1], f"train_cfg.epoch={done + 1}")
     assert "devices (was 2, is 1)" in output
+    assert read_checkpoint(folder / "checkpoint_last.pth.tar")["epoch"] == done + 1
+
+
+def test_hosts_distil_one_dies_and_three_go_on(configs, tmp_path, namespaces):
+    run_script("train.py", configs["teacher"], "--work-dir", tmp_path, "--cfg-options", "train_cfg.epoch=1")
+    folder, teacher = tmp_path / "run", tmp_path / "checkpoint_last.pth.tar"
+    command = ["knowledge_distillation_train.py", configs["distill"], "--checkpoint_t", teacher, "--device", "cpu"]
+    command += ["--work-dir", folder]
+    done = end_one_of_two([*command, "--cfg-options", "data.batch_size=6", *ENDLESS], folder, namespaces[:2])
+    command += ["--resume", "--cfg-options", "data.batch_size=6", *ENDLESS[:-1], f"train_cfg.epoch={done + 1}"]
+    first, *others = run_nodes(*command, hosts=namespaces)
+    assert "devices (was 2, is 3)" in first and "3 machines, each CPU" in first
+    assert not any("(was 2" in output for output in others)
     assert read_checkpoint(folder / "checkpoint_last.pth.tar")["epoch"] == done + 1
