@@ -3,6 +3,8 @@
 import itertools
 import json
 import math
+import os
+import subprocess
 import sys
 
 import pytest
@@ -74,3 +76,14 @@ def test_every_row_is_there(configs, tmp_path):
         assert {"decode", "resize", "network", "post_processing", "write", "images_per_second"} < pipeline.keys()
         values += [value for value in pipeline.values() if isinstance(value, float)]
     assert all(math.isfinite(value) and value > 0 for value in values)
+
+
+@pytest.mark.slow
+def test_one_script_runs_all_that_a_gpu_has_to_show(configs):
+    command = ["sh", ROOT / "benchmarks/gpu.sh", "--config", configs["student"], "--device", "cpu", "--short-size", 96]
+    command += ["--batches", 1, "--train-batch", 2, "--images", 2, "--seconds", 0.001, "--modes", "eager"]
+    environment = os.environ | {"PYTHON": sys.executable}
+    done = subprocess.run([*map(str, command)], env=environment, cwd="/", capture_output=True, text=True, check=True)
+    tests, eager, compiled = done.stdout.split("== ")
+    assert " passed" in tests and eager.startswith("eager, at most ") and compiled.startswith("compiled, at most ")
+    assert all(part.count("| student | forward | 1 | bf16 | eager |") == 1 for part in (eager, compiled))
