@@ -15,6 +15,7 @@ import copy
 import json
 import statistics
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,6 @@ from engine.training.stages import centers_path, features_path
 from errors import exit_code
 from models.weights import load_strict, read_weights
 
-# Of which a loss has some: of text, of objects.
-TASK = ("text", "kernel", "embedding", "dense", "rpn_objectness", "rpn_box", "classifier", "box")
-
 
 def parts_of(student: nn.Module) -> dict[str, nn.Module]:
     """Where gradients are measured, by what stands after the name of a term."""
@@ -44,20 +42,20 @@ def parts_of(student: nn.Module) -> dict[str, nn.Module]:
     return {"": student.backbone}
 
 
-def ratios(learner: Supervised, batch: Any) -> dict[str, float]:
-    """Norm of the gradient of each distillation term, over the norm of that of the task losses' sum."""
+def ratios(learner: Supervised, batch: Any, own_losses: Collection[str]) -> dict[str, float]:
+    """Norm of the gradient of each distillation term, over the norm of that of the sum of the student's own losses."""
 
     def norm(loss: Tensor, part: nn.Module) -> float:
         gradients = torch.autograd.grad(loss, list(part.parameters()), retain_graph=True, allow_unused=True)
         return torch.stack([g.square().sum() for g in gradients if g is not None]).sum().sqrt().item()
 
     losses = learner(batch).losses
-    task = sum(loss for name, loss in losses.items() if name in TASK)
+    task = sum(losses[name] for name in own_losses)
     own = {suffix: norm(task, part) for suffix, part in parts_of(learner.student).items()}
     return {
         name + suffix: norm(loss, part) / own[suffix]
         for name, loss in losses.items()
-        if name not in TASK
+        if name not in own_losses
         for suffix, part in parts_of(learner.student).items()
     }
 
@@ -76,13 +74,18 @@ def measure(
     dataset = cfg.task.train_set(cfg.data.train, seed)
     learner = build_learner(cfg, dataset).train()
     size = cfg.data.batch_size
+
+    def batch_of(number: int) -> Any:
+        return cfg.task.collate([dataset[(number * size + i) % len(dataset)] for i in range(size)])
+
+    with torch.random.fork_rng():
+        own_losses = cfg.task.supervised(learner.student, learner.loss)(batch_of(0)).losses.keys()
     found = {}
     for moment in ("start", "end"):
         if moment == "end":
             path = study / "student_alone" / f"seed_{seed}" / LAST
             load_strict(learner.student, read_weights(path), source=path)
-        indices = [[(number * size + i) % len(dataset) for i in range(size)] for number in range(batches)]
-        each = [ratios(learner, cfg.task.collate([dataset[i] for i in batch])) for batch in indices]
+        each = [ratios(learner, batch_of(number), own_losses) for number in range(batches)]
         found[moment] = {name: statistics.median(r[name] for r in each) for name in each[0]}
     return found
 
