@@ -26,7 +26,8 @@ class MultiNeckDistiller(Distiller):
     Every branch has FGD's terms and an object term: the squared error of FGD's foreground term under a mask made by
     teacher i. The mask is larger on objects whose descriptor is near the teacher's centre of their class, and where its
     detections overlap. It is divided by its mean over an image's map, so that the weight of the term does not depend
-    on the number of detections. Centres, detections and features of a teacher come from one pass.
+    on the number of detections. Centres, detections and features of a teacher come from one pass. What RPN and heads
+    use is the merged pyramid; with `merged_teacher` it learns, too, by FGD's terms (not in the paper).
 
     Args:
         student, teachers: see Distiller. They are detectors that return their features (models.RCNN).
@@ -40,9 +41,12 @@ class MultiNeckDistiller(Distiller):
         use_centres, use_proposals: sources of the object term's mask. Without either it is 1 everywhere.
         top_channels: number of channels of the ROI descriptors; the same as for the centres.
         normalisation: see fgd_terms.PyramidTerms. The masks are made of the maps as they are.
+        merged_teacher: index in `teachers`, from 0, of the one that the merged pyramid learns from, with weight 1;
+            None: it learns from none.
 
     Raises:
-        InputError: numbers of teachers, centres, weights and branches that differ, or pyramids that do.
+        InputError: numbers of teachers, centres, weights and branches that differ, or pyramids that do; no such
+            teacher.
     """
 
     given = (*Distiller.given, "centers")
@@ -65,8 +69,11 @@ class MultiNeckDistiller(Distiller):
         use_proposals: bool = True,
         top_channels: int = TOP_CHANNELS,
         normalisation: str = "none",
+        merged_teacher: int | None = None,
     ) -> None:
         super().__init__(student, loss, teachers)
+        if merged_teacher not in (None, *range(len(teachers))):
+            raise InputError(f"distiller.merged_teacher={merged_teacher!r}: expected 0 to {len(teachers) - 1}, or None")
         for heads in self.teachers.modules():
             if hasattr(heads, "predict_masks"):
                 heads.predict_masks = False  # a teacher's masks are not used, only its boxes and scores
@@ -76,19 +83,14 @@ class MultiNeckDistiller(Distiller):
                 raise InputError(
                     f"distiller.{name}: {len(given)} given for {len(teachers)} teachers, one each is needed"
                 )
-        self.branches = nn.ModuleList(
-            PyramidTerms(
-                channels,
-                normalisation,
-                temperature=temperature,
-                alpha=weight * alpha,
-                beta=weight * beta,
-                gamma=weight * gamma,
-                lambda_=weight * lambda_,
-                object_weight=object_weight if weight else 0.0,
-            )
-            for weight in weights
-        )
+
+        def terms(weight: float, object_weight: float) -> PyramidTerms:
+            scaled = dict(alpha=weight * alpha, beta=weight * beta, gamma=weight * gamma, lambda_=weight * lambda_)
+            return PyramidTerms(channels, normalisation, temperature=temperature, object_weight=object_weight, **scaled)
+
+        self.branches = nn.ModuleList(terms(weight, object_weight if weight else 0.0) for weight in weights)
+        self.merged_teacher = merged_teacher
+        self.merged = None if merged_teacher is None else terms(1.0, 0.0)
         self.use_centres, self.use_proposals, self.top_channels = use_centres, use_proposals, top_channels
         for index, own in enumerate(centers if use_centres else ()):
             # Not persistent: the centres have a file of their own.
@@ -112,6 +114,9 @@ class MultiNeckDistiller(Distiller):
             masks = [{**level, "object": mask} for level, mask in zip(shared, objects)]
             terms = self.branches[index](branch, levels, masks)
             losses |= self.warmed({f"branch{index + 1}_{name}": value for name, value in terms.items()})
+        if self.merged is not None:
+            terms = self.merged(learnt.pyramid[: len(LEVEL_STRIDES)], taught[self.merged_teacher][0], shared)
+            losses |= self.warmed({f"merged_{name}": value for name, value in terms.items()})
         return StepResult(losses)
 
     def _teach(self, teacher: nn.Module, batch: Any) -> tuple[Sequence[Tensor], Sequence[Mapping[str, Tensor]]]:

@@ -8,6 +8,7 @@ import torch
 from object_networks import small_rcnn
 from small_detectors import CHANNELS, SmallDetector, random_batch, trained_contexts
 
+from distillation.fgd import FGDDistiller
 from distillation.fgd_terms import standardised
 from distillation.multineck.centers import Centers
 from distillation.multineck.learner import MultiNeckDistiller
@@ -148,6 +149,23 @@ def test_a_branch_of_weight_zero_learns_nothing_from_its_teacher(weights):
     for index, weight in enumerate(weights, 1):
         terms = [losses[f"branch{index}_{name}"].item() for name in (*WEIGHTS, "object")]
         assert all(term > 0 for term in terms) if weight else terms == [0] * 5
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_merged_pyramid_may_learn_from_one_teacher_as_by_fgd(index):
+    learner, batch = build(merged_teacher=index, normalisation="standard").train(), random_batch()
+    alone = FGDDistiller(learner.student, None, [learner.teachers[index]], channels=CHANNELS)
+    alone.terms = learner.merged
+    assert learner.merged.levels[0].weights == {**WEIGHTS, "object": 0} and learner.merged.levels[0].temperature == 0.8
+    found, expected = learner(batch).losses, alone(batch).losses
+    assert {name for name in found if name.startswith("merged")} == {f"merged_{name}" for name in WEIGHTS}
+    assert all(found[f"merged_{name}"].item() == pytest.approx(expected[f"fgd_{name}"].item()) for name in WEIGHTS)
+    assert not any(name.startswith("merged") for name in build()(batch).losses)
+
+
+def test_a_merged_teacher_must_be_one_of_the_teachers():
+    with pytest.raises(InputError, match=r"distiller\.merged_teacher=2: expected 0 to 1, or None"):
+        build(merged_teacher=2)
 
 
 @pytest.mark.parametrize("changed", [0, 1])
