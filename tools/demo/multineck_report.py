@@ -24,6 +24,7 @@ EXAMPLES = 6
 PICTURES = "pictures"
 FEATURES = "features"  # of the teachers, and their class centres
 LEVELS = ("P2", "P3")
+TAUGHT = ("branch", "merged")  # what the names of distillation terms begin with
 
 
 def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Experiment]) -> None:
@@ -42,8 +43,9 @@ def write_report(out: Path, summary: Mapping[str, Any], configs: Mapping[str, Ex
         element("h2", "Training"),
         plot(_curves({name: out / name for name in configs})),
         element("h2", "What each teacher taught"),
-        element("p", "The terms of the student's branches: the weight of each, and its weighted loss at the beginning "
-                "and at the end of the training (means of a tenth of it). Maps compared: "
+        element("p", "The terms of the student's branches, and of the merged pyramid that RPN and heads use: the "
+                "weight of each, and its weighted loss at the beginning and at the end of the training (means of a "
+                "tenth of it). Maps compared: "
                 f"{'standardised' if learner.branches[0].standardise else 'as they are'}."),
         _terms(learner, read_log(out / "student")),
         element("h2", "Class centres"),
@@ -79,7 +81,7 @@ def _curves(runs: Mapping[str, Path]) -> Figure:
     loss, score = figure.subplots(1, 2)
     for name, folder in runs.items():
         log, label = read_log(folder), name.replace("_", " ")
-        own = [points for key, points in log.items() if key.startswith("loss/") and "branch" not in key]
+        own = [points for key, points in log.items() if key.startswith("loss/") and not key[5:].startswith(TAUGHT)]
         steps = own[0][:, 0]
         loss.plot(steps, sum(points[:, 1] for points in own), label=label)
         if "val/ap" in log:
@@ -103,15 +105,20 @@ def _centres(out: Path, number: int) -> Html:
 
 
 def _terms(learner: MultiNeckDistiller, log: Mapping[str, np.ndarray]) -> Html:
-    """Weights and losses of all terms, branch by branch."""
+    """Weights and losses of all terms, branch by branch, then those of the merged pyramid."""
+    sets = [(f"teacher {i}", f"branch {i}", f"branch{i}", own) for i, own in enumerate(learner.branches, 1)]
+    if learner.merged is not None:
+        sets.append((f"teacher {learner.merged_teacher + 1}", "merged pyramid", "merged", learner.merged))
     rows = []
-    for number, branch in enumerate(learner.branches, 1):
-        for name, weight in branch.levels[0].weights.items():
-            values = log[f"loss/branch{number}_{name}"][:, 1]
+    for teacher, place, prefix, own in sets:
+        for name, weight in own.levels[0].weights.items():
+            if weight == 0:
+                continue
+            values = log[f"loss/{prefix}_{name}"][:, 1]
             tenth = max(1, len(values) // 10)
-            ends = (values[:tenth].mean(), values[-tenth:].mean())
-            rows.append([f"teacher {number}", name, f"{weight:.3g}", *(f"{value:.4f}" for value in ends)])
-    return table(["from", "term", "weight", "at the beginning", "at the end"], rows)
+            ends = (f"{part.mean():.4f}" for part in (values[:tenth], values[-tenth:]))
+            rows.append([teacher, place, name, f"{weight:.3g}", *ends])
+    return table(["from", "to", "term", "weight", "at the beginning", "at the end"], rows)
 
 
 @torch.no_grad()
