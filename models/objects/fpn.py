@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from errors import InputError
 from models.registry import MODELS
 
 # Names of P2..P6 by which torchvision's RPN and heads find the levels.
@@ -19,8 +18,6 @@ STRIDES = (4, 8, 16, 32, 64)
 
 Pyramid = dict[str, Tensor]
 Branches = tuple[tuple[Tensor, ...], ...]
-
-MERGES = ("random", "mean")
 
 
 @MODELS.register_module()
@@ -53,20 +50,10 @@ class MultiNeckFPN(FeaturePyramidNetwork):
     are concatenated (branch 1 first) and merged by a 3x3 convolution. P6 is P5 subsampled by 2. There are no
     activations, as in the plain pyramid.
 
-    Args:
-        in_channels, channels: as FPN.
-        merge: how the merging convolutions start. 'random': as published; 'mean': as the mean of both branches, so
-            that what a branch has learned is in the merged pyramid from the first step on.
-
-    Attributes: as FPN.
-
-    Raises:
-        InputError: another `merge`.
+    Args, attributes: as FPN.
     """
 
-    def __init__(self, in_channels: Sequence[int], channels: int = 256, merge: str = "random") -> None:
-        if merge not in MERGES:
-            raise InputError(f"model.neck.merge={merge!r}: give one of {', '.join(MERGES)}")
+    def __init__(self, in_channels: Sequence[int], channels: int = 256) -> None:
         super().__init__(list(in_channels), channels)
         levels = len(in_channels)
         self.layer_blocks = nn.ModuleList(nn.Identity() for _ in range(levels))  # output convolutions are per branch
@@ -74,11 +61,6 @@ class MultiNeckFPN(FeaturePyramidNetwork):
             nn.ModuleList(_conv3x3(channels, channels) for _ in range(levels)) for _ in range(2)
         )
         self.merge = nn.ModuleList(_conv3x3(2 * channels, channels) for _ in range(levels))
-        if merge == "mean":
-            for conv in self.merge:
-                nn.init.dirac_(conv.weight[:, :channels])
-                nn.init.dirac_(conv.weight[:, channels:])
-                conv.weight.data /= 2
         self.channels = (channels,) * len(LEVELS)
 
     def forward(self, stages: Sequence[Tensor]) -> tuple[Pyramid, Branches]:

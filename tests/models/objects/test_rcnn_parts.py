@@ -43,20 +43,6 @@ def test_multineck_equals_its_definition():
     assert len(w) == 4 * 2 * (1 + 2 + 1)  # per level a lateral, two branches, a merge: weight and bias
 
 
-def test_a_merge_may_start_as_the_mean_of_the_branches():
-    torch.manual_seed(0)
-    published = MultiNeckFPN((4, 6, 8, 10), 5)
-    torch.manual_seed(0)
-    mean = MultiNeckFPN((4, 6, 8, 10), 5, merge="mean")
-    same = {name for name, value in mean.state_dict().items() if torch.equal(value, published.state_dict()[name])}
-    assert set(mean.state_dict()) - same == {f"merge.{i}.weight" for i in range(4)}
-    pyramid, (one, two) = mean([torch.randn(2, c, 32 >> i, 48 >> i) for i, c in enumerate((4, 6, 8, 10))])
-    for i in range(4):
-        torch.testing.assert_close(pyramid[LEVELS[i]], (one[i] + two[i]) / 2)
-    with pytest.raises(InputError, match=r"model\.neck\.merge='maen': give one of random, mean"):
-        MultiNeckFPN((4, 6, 8, 10), 5, merge="maen")
-
-
 def test_anchors_stand_at_the_true_strides():
     anchors = PyramidAnchors(((32,), (64,), (128,), (256,), (512,)), ((0.5, 1.0, 2.0),) * 5)
     levels = [torch.zeros(1, 1, math.ceil(800 / s), math.ceil(1344 / s), dtype=torch.bfloat16) for s in STRIDES]
