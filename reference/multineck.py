@@ -34,27 +34,33 @@ class OneByOne(nn.Module):
         super().__init__()
         self.student = with_torchvisions_roi_align(learner.student)
         self.teachers = [with_torchvisions_roi_align(teacher).eval() for teacher in teachers]  # not trained
-        self.branches = copy.deepcopy(learner.branches)
+        self.branches, self.merged = copy.deepcopy(learner.branches), copy.deepcopy(learner.merged)
+        self.merged_teacher = learner.merged_teacher
         self.centers = [getattr(learner, f"centers{index}") for index in range(len(teachers))]
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
         """The losses of a batch, under the learner's names."""
-        _, branches = self.student.features(batch.images)
+        pyramid, branches = self.student.features(batch.images)
         losses = dict(self.student(batch.images, batch.sizes, batch.targets).losses)
         for index, (teacher, centers) in enumerate(zip(self.teachers, self.centers)):
             with torch.no_grad():
                 _, (taught,) = teacher.features(batch.images)
                 found = teacher(batch.images, batch.sizes).detections
                 values = [centre_values(taught, b, target, centers) for b, target in enumerate(batch.targets)]
-            for terms, learnt, level, stride in zip(self.branches[index].levels, branches[index], taught, STRIDES):
-                masks = level_masks(level.shape, stride, batch.targets, values, found)
-                with torch.autocast(level.device.type, enabled=False):
-                    pair = learnt.float(), level.float()
-                    if self.branches[index].standardise:
-                        pair = map(standardised, pair)
-                    for name, value in fgd_losses(terms, *pair, masks).items():
-                        name = f"branch{index + 1}_{name}"
-                        losses[name] = losses.get(name, 0) + value
+            learners = [(f"branch{index + 1}", self.branches[index], branches[index])]
+            if index == self.merged_teacher:
+                learners.append(("merged", self.merged, pyramid.values()))
+            for place, own, maps in learners:
+                for terms, learnt, level, stride in zip(own.levels, maps, taught, STRIDES):
+                    masks = level_masks(level.shape, stride, batch.targets, values, found)
+                    if place == "merged":
+                        del masks["object"]
+                    with torch.autocast(level.device.type, enabled=False):
+                        pair = learnt.float(), level.float()
+                        if own.standardise:
+                            pair = map(standardised, pair)
+                        for name, value in fgd_losses(terms, *pair, masks).items():
+                            losses[f"{place}_{name}"] = losses.get(f"{place}_{name}", 0) + value
         return losses
 
 

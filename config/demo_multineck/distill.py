@@ -17,4 +17,6 @@ distiller = dict(
     channels=64,
     # Published weights; but of standardised maps, since the teachers' features are several times those of the student.
     normalisation="standard",
+    # The pyramid that RPN and heads use learns from the better teacher, too: that is what pays (docs/multineck.md).
+    merged_teacher=1,
 )

@@ -97,5 +97,5 @@ def test_a_study_of_object_detectors(shapes, tmp_path):
     ratios = json.loads(file.read_text())["ratios"]
     assert ratios.keys() == {"distill", "shapes_fgd"}
     for moment in ("start", "end"):
-        assert len(ratios["distill"][moment]) == 2 * 5 * 2 and len(ratios["shapes_fgd"][moment]) == 4 * 2
+        assert len(ratios["distill"][moment]) == (2 * 5 + 4) * 2 and len(ratios["shapes_fgd"][moment]) == 4 * 2
     assert "| shapes_fgd | fgd_foreground, neck |" in printed

@@ -157,6 +157,8 @@ def test_the_multineck_demo_ends_with_its_report(steps_in_this_process, tmp_path
     for branch in (1, 2):  # published weights, halved for two teachers; but for the object term
         for term, weight in {"foreground": 5e-4, "background": 2.5e-4, "relation": 2.5e-6, "object": 2e-6}.items():
             assert f"<td>teacher {branch}</td><td>branch {branch}</td><td>{term}</td><td>{weight:.3g}</td>" in page
+    for term, weight in {"foreground": 1e-3, "background": 5e-4, "attention": 5e-4, "relation": 5e-6}.items():
+        assert f"<td>teacher 2</td><td>merged pyramid</td><td>{term}</td><td>{weight:.3g}</td>" in page
     captions, pictures = captions_of(page), pictures_of(page)
     # Curves; centres of two teachers; an image, and of two teachers and levels three masks; of two images all runs.
     assert sum(map(len, pictures.values())) == 1 + 2 + (1 + 2 * 2 * 3) + 2 * 4

@@ -111,8 +111,9 @@ def assert_equal_to_one_by_one(learner: MultiNeckDistiller, teachers: list[torch
         torch.testing.assert_close(own.grad, other.grad, rtol=1e-3, atol=1e-4 * other.grad.abs().max().item())
 
 
-def test_losses_equal_those_of_networks_run_one_by_one():
-    learner = build().train()
+@pytest.mark.parametrize("options", [{}, {"merged_teacher": 1}])
+def test_losses_equal_those_of_networks_run_one_by_one(options):
+    learner = build(**options).train()
     assert_equal_to_one_by_one(learner, list(learner.teachers), random_batch())
 
 
