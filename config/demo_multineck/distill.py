@@ -15,8 +15,11 @@ distiller = dict(
         ),
     ],
     channels=64,
-    # Published weights; but of standardised maps, since the teachers' features are several times those of the student.
+    # Of standardised maps, since the teachers' features are several times those of the student. The pyramid that RPN and
+    # heads use learns from the better teacher; the branches beside it, with a tenth of the published weights, above
+    # which they do harm (docs/multineck.md).
     normalisation="standard",
-    # The pyramid that RPN and heads use learns from the better teacher, too: that is what pays (docs/multineck.md).
     merged_teacher=1,
+    weights=[0.05, 0.05],
+    object_weight=2e-7,
 )

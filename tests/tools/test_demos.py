@@ -154,8 +154,8 @@ def test_the_multineck_demo_ends_with_its_report(steps_in_this_process, tmp_path
         assert f"<td>{results['ap']:.4f}</td>" in page
     assert len(summary["seconds"]) == 11 + 1
     assert summary["conclusion"] == demo_multineck_report.comparison(summary) and summary["conclusion"] in page
-    for branch in (1, 2):  # published weights, halved for two teachers; but for the object term
-        for term, weight in {"foreground": 5e-4, "background": 2.5e-4, "relation": 2.5e-6, "object": 2e-6}.items():
+    for branch in (1, 2):  # a tenth of the published weights
+        for term, weight in {"foreground": 5e-5, "background": 2.5e-5, "relation": 2.5e-7, "object": 2e-7}.items():
             assert f"<td>teacher {branch}</td><td>branch {branch}</td><td>{term}</td><td>{weight:.3g}</td>" in page
     for term, weight in {"foreground": 1e-3, "background": 5e-4, "attention": 5e-4, "relation": 5e-6}.items():
         assert f"<td>teacher 2</td><td>merged pyramid</td><td>{term}</td><td>{weight:.3g}</td>" in page
