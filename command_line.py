@@ -45,8 +45,8 @@ def run(main: Callable[[argparse.Namespace], None], p: Parser, argv: Sequence[st
     handler.setFormatter(_Printable("%(message)s"))
     # Further processes of a run would repeat the messages of the first one, but each reads images of its own.
     logging.basicConfig(level=logging.INFO if is_first() else logging.ERROR, handlers=[handler], force=True)
-    for name in () if is_first() else ("dataset.images", "dataset.image_dataset"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("dataset.images", "dataset.image_dataset"):
+        logging.getLogger(name).setLevel(logging.NOTSET if is_first() else logging.WARNING)
     _quiet_training_library()
     if code := exit_code(lambda: main(args), args.debug):
         sys.exit(code)

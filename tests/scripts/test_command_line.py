@@ -67,14 +67,17 @@ def test_a_number_of_devices_that_there_is_not(configs, tmp_path):
         assert f"error: --devices {number}: expected 1 or more processes\n" in run_script(*train, number, code=2)
 
 
-def test_processes_beside_the_first_one_say_only_what_is_wrong(monkeypatch, capsys):
-    """Each would say the same: what is trained on, what the student starts from."""
+def test_processes_beside_the_first_one_say_only_what_they_alone_know(monkeypatch, capsys):
+    """Each would say the same: what is trained on, what has changed since; but each reads images of its own."""
 
     def main(args) -> None:
         logging.getLogger("engine.training.run").info("an overview")
-        logging.getLogger("engine.training.run").warning("a warning")
+        logging.getLogger("engine.training.resume").warning("a change")
+        logging.getLogger("dataset.image_dataset").warning("an image")
+        logging.getLogger("engine.training.run").error("an error")
 
-    for rank, said in [("0", "an overview\na warning\n"), ("1", "a warning\n")]:
+    first = "an overview\na change\nan image\nan error\n"
+    for rank, said in [("1", "an image\nan error\n"), ("0", first)]:
         monkeypatch.setenv("LOCAL_RANK", rank)
         cli.run(main, cli.parser("a script"), [])
         assert capsys.readouterr().err == said
