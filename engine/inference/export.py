@@ -159,7 +159,10 @@ def to_onnx(detector: nn.Module) -> Any:
             dynamic_shapes=({0: Dim("batch", min=1), 2: height, 3: width},),
             verbose=False,
         )
-    return program.model_proto
+    model = program.model_proto
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]  # where in this machine's files each operator comes from
+    return model
 
 
 def save(model: Any, path: Path, metadata: Mapping[str, Any]) -> None:

@@ -150,6 +150,7 @@ def test_no_batch_norm_is_left(tmp_path):
     export_module.export(tmp_path / "a.pth.tar", tmp_path / "a.onnx")
     operators = {node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node}
     assert "Conv" in operators and "BatchNormalization" not in operators
+    assert str(ROOT).encode() not in (tmp_path / "a.onnx").read_bytes()  # where in this checkout an operator comes from
 
 
 @pytest.mark.slow  # an export takes half a minute
