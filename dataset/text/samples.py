@@ -14,6 +14,7 @@ from dataset.images import normalise
 from dataset.text.records import TextBatch, TextRecord
 from dataset.text.targets import Targets, make_targets, shrink_ratios, text_map
 from dataset.text.transforms import (
+    TEXT_CROP_PROBABILITY,
     draw_colour,
     draw_crop,
     draw_geometry,
@@ -64,6 +65,7 @@ class TrainTransform:
         kernel_scale: shrink ratio of the single kernel of PAN and KKD; excludes the next two.
         kernel_num, min_scale: number of maps (kernels and text) and smallest ratio of PSENet.
         aspect_jitter: vary the aspect ratio, too.
+        text_crops: share of the crops that are placed where there is text.
 
     Raises:
         InputError: a value out of range, or kernels given in neither or both ways.
@@ -79,6 +81,7 @@ class TrainTransform:
         kernel_num: int | None = None,
         min_scale: float | None = None,
         aspect_jitter: bool = False,
+        text_crops: float = TEXT_CROP_PROBABILITY,
     ) -> None:
         if img_size < 32 or img_size % 32:
             raise InputError(f"data.train.img_size is {img_size}; give a positive multiple of 32")
@@ -86,6 +89,9 @@ class TrainTransform:
         self.short_size = _checked_short_size("train", short_size)
         self.ratios = _ratios(kernel_scale, kernel_num, min_scale)
         self.aspect_jitter = aspect_jitter
+        if not 0 <= text_crops <= 1:
+            raise InputError(f"data.train.text_crops is {text_crops}; give a share from 0 to 1")
+        self.text_crops = text_crops
 
     def __call__(self, image: np.ndarray, record: TextRecord, rng: np.random.Generator) -> TrainSample:
         """Augments an image (H, W, 3) uint8; all randomness comes from `rng`."""
@@ -94,7 +100,7 @@ class TrainTransform:
         matrix = geometry.matrix()
         polygons = [map_points(p, matrix) for p in record.polygons]
         wanted = [p for p, ignored in zip(polygons, record.ignore) if not ignored]
-        top, left = draw_crop(rng, text_map(wanted, geometry.canvas), size)
+        top, left = draw_crop(rng, text_map(wanted, geometry.canvas), size, self.text_crops)
         matrix = translate(matrix, top, left)
         polygons = [p - np.array([left, top]) for p in polygons]
         valid = min(size, geometry.canvas[0]), min(size, geometry.canvas[1])

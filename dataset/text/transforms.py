@@ -102,17 +102,20 @@ def translate(matrix: np.ndarray, top: int, left: int) -> np.ndarray:
     return matrix - np.array([[0, 0, left], [0, 0, top]])
 
 
-def draw_crop(rng: np.random.Generator, text: np.ndarray, crop_size: int) -> tuple[int, int]:
+def draw_crop(
+    rng: np.random.Generator, text: np.ndarray, crop_size: int, text_crops: float = TEXT_CROP_PROBABILITY
+) -> tuple[int, int]:
     """Draws the top left corner of a crop.
 
-    With probability 5/8 the first row is uniform between (first text row − crop) and (last text row − crop),
+    With probability `text_crops` the first row is uniform between (first text row − crop) and (last text row − crop),
     both limited to 0 and to (height − crop), and columns likewise; otherwise it is uniform over all places.
     That is the published rule, whose window can miss the text. Here a window without any is drawn again, up
-    to ten times; then it is placed, uniformly, over a random text pixel. So 5/8 of the crops do contain text.
+    to ten times; then it is placed, uniformly, over a random text pixel. So that share of the crops does contain text.
 
     Args:
         text: (H, W) uint8, the text on the canvas.
         crop_size: side of the square. Along a side not longer than that the crop begins at 0.
+        text_crops: published: 5/8.
 
     Returns:
         (top, left).
@@ -122,7 +125,7 @@ def draw_crop(rng: np.random.Generator, text: np.ndarray, crop_size: int) -> tup
     last = sides - crop
     if not last.any():
         return 0, 0
-    if rng.random() >= TEXT_CROP_PROBABILITY or not cv2.hasNonZero(text):
+    if rng.random() >= text_crops or not cv2.hasNonZero(text):
         return tuple(rng.integers(0, last, endpoint=True).tolist())
     x, y, w, h = cv2.boundingRect(text)
     low = np.maximum([y - crop[0], x - crop[1]], 0)
