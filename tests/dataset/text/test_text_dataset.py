@@ -256,6 +256,7 @@ def test_any_unreadable_image_stops_a_small_run_and_every_test(tmp_path):
         ({"split": "val"}, "CTW1500 has no split 'val'"),
         ({"img_size": 100}, "img_size is 100; give a positive multiple of 32"),
         ({"short_size": 0}, "short_size is 0"),
+        ({"text_crops": 1.5}, "text_crops is 1.5"),
         ({"kernel_scale": None}, "give kernel_scale"),
         ({"kernel_num": 7, "min_scale": 0.5}, "give kernel_scale"),
         ({"kernel_scale": None, "kernel_num": 7}, "go together"),

@@ -166,14 +166,15 @@ boxes = st.lists(
 )
 
 
-@given(st.integers(33, 400), st.integers(33, 400), boxes, st.integers(0, 10**6))
+@given(st.integers(33, 400), st.integers(33, 400), boxes, st.integers(0, 10**6), st.sampled_from([None, 0.0, 0.3, 1.0]))
 @settings(max_examples=200)
-def test_crop_lies_in_the_canvas_and_contains_text_when_chosen(h, w, placed, seed):
+def test_crop_lies_in_the_canvas_and_contains_text_when_chosen(h, w, placed, seed, share):
     text = text_at((h, w), placed)
     size = 64
-    top, left = draw_crop(np.random.default_rng(seed), text, size)
+    top, left = draw_crop(np.random.default_rng(seed), text, size, *([] if share is None else [share]))
     assert 0 <= top <= max(h - size, 0) and 0 <= left <= max(w - size, 0)
-    chosen = np.random.default_rng(seed).random() < 5 / 8  # the first number drawn decides
+    share = 5 / 8 if share is None else share
+    chosen = np.random.default_rng(seed).random() < share  # the first number drawn decides
     if chosen and text.any() and (h > size or w > size):
         assert text[top : top + size, left : left + size].any()
 
@@ -281,6 +282,17 @@ def test_sample_image_and_maps_agree(shape):
         outside = cv2.dilate(text, window)[5:-5, 5:-5] == 0
         assert not bright[outside].any()
         assert bright[inside].sum() >= 0.995 * inside.sum()
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 40), (5 / 8, 110, 140), (1.0, 190, 200)])
+def test_the_share_of_crops_at_text_is_that_of_the_config(share, low, high):
+    """One small word in a large image, which a window elsewhere seldom meets."""
+    word = np.array([(300, 250), (330, 250), (330, 265), (300, 265)], np.float32)
+    record = TextRecord(Path("a.png"), [word], np.zeros(1, bool), [""])
+    image = np.zeros((500, 500, 3), np.uint8)
+    transform = TrainTransform(64, 500, kernel_scale=0.5, text_crops=share)
+    found = sum(transform(image, record, np.random.default_rng(seed)).targets.text.any() for seed in range(200))
+    assert low <= found <= high
 
 
 def test_a_rule_of_4_by_3000_pixels_is_a_sample(tmp_path):
