@@ -1,0 +1,8 @@
+# Kernel-mask knowledge distillation from the detector in the middle, averaged over regions, for the smallest student.
+_base_ = ["../_base_/model/light_s.py", "../_base_/data/study_ic15.py", "../_base_/schedule/study_light.py"]
+train_cfg = dict(epoch=16, backbone_lr_factor=1.0)
+distiller = dict(
+    type="KernelMaskDistiller",
+    mask="regions",
+    teachers=[dict(config="config/study/light_m.py", checkpoint="work_dirs/study_light_m/checkpoint_last.pth.tar")],
+)
