@@ -16,8 +16,8 @@ distiller = dict(
     ],
     channels=64,
     # Of standardised maps, since the teachers' features are several times those of the student. The pyramid that RPN
-    # and heads use learns from the better teacher; the branches beside it, with a tenth of the published weights, above
-    # which they do harm (docs/multineck.md).
+    # and heads use learns from the better teacher; the branches beside it, with a tenth of the published weights, with
+    # which the branches alone gain nothing (docs/multineck.md).
     normalisation="standard",
     merged_teacher=1,
     weights=[0.05, 0.05],
