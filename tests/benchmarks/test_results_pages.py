@@ -58,6 +58,19 @@ def test_the_gains_in_the_text_are_those_of_the_studies():
     soft, control = (rows[name][6:9] for name in ("light_soft", "light_m loss.dense_weight=2"))
     for text in (*soft, *control[:2]):
         assert f" {text.replace('+', '')}" in readme.replace("(", " "), text
+    runs, _ = read_runs(ROOT / "benchmarks/results/gain_light.json")
+    of = {name: [run for run in runs if run.learner == name] for name in rows}
+    at_4e3, soft_4e3 = (f"{name} train_cfg.lr=4e-3" for name in ("light_m", "light_soft"))
+    means = [rows[name][1].split()[0] for name in (at_4e3, soft_4e3)]
+    assert "({} at 4e-3, two seeds; soft maps {})".format(*means) in readme
+    page = " ".join((ROOT / "docs/results.md").read_text().split())
+    more = gain(of[at_4e3], of[ALONE]).mean
+    assert f"At 4e-3 the student alone has {means[0]} with seeds 0 and 1, {more:.1f} points more" in page
+    same_seeds = [run for run in of["light_soft"] if run.seed < 2]
+    assert f"as much as soft maps there ({50 * sum(run.scores['hmean'] for run in same_seeds):.2f})" in page
+    assert f"at 1e-3 {rows['light_m train_cfg.lr=1e-3'][1].split()[0]}. Soft maps at 4e-3 have {means[1]}:" in page
+    up, down = gain(of[soft_4e3], of[at_4e3]).differences
+    assert f"{up:.1f} points above the student alone at that rate with seed 0, {-down:.1f} below it with seed 1" in page
     runs, _ = read_runs(ROOT / "benchmarks/results/gain_shapes.json")
     page = " ".join((ROOT / "docs/multineck.md").read_text().split())
     alone = [run for run in runs if run.learner == ALONE]
