@@ -277,3 +277,14 @@ def test_dataset_survives_pickling_for_spawned_workers(tmp_path):
     write_split(tmp_path, 2)
     dataset = build_dataset(TRAIN, tmp_path, training=True)
     assert same(pickle.loads(pickle.dumps(dataset))[1], dataset[1])
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 40), (5 / 8, 110, 140), (1.0, 190, 200)])
+def test_the_share_of_crops_at_text_is_that_of_the_config(share, low, high):
+    """One small word in a large image, which a window elsewhere seldom meets."""
+    word = np.array([(300, 250), (330, 250), (330, 265), (300, 265)], np.float32)
+    record = TextRecord(Path("a.png"), [word], np.zeros(1, bool), [""])
+    image = np.zeros((500, 500, 3), np.uint8)
+    transform = TrainTransform(64, 500, kernel_scale=0.5, text_crops=share)
+    found = sum(transform(image, record, np.random.default_rng(seed)).targets.text.any() for seed in range(200))
+    assert low <= found <= high

@@ -284,17 +284,6 @@ def test_sample_image_and_maps_agree(shape):
         assert bright[inside].sum() >= 0.995 * inside.sum()
 
 
-@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 40), (5 / 8, 110, 140), (1.0, 190, 200)])
-def test_the_share_of_crops_at_text_is_that_of_the_config(share, low, high):
-    """One small word in a large image, which a window elsewhere seldom meets."""
-    word = np.array([(300, 250), (330, 250), (330, 265), (300, 265)], np.float32)
-    record = TextRecord(Path("a.png"), [word], np.zeros(1, bool), [""])
-    image = np.zeros((500, 500, 3), np.uint8)
-    transform = TrainTransform(64, 500, kernel_scale=0.5, text_crops=share)
-    found = sum(transform(image, record, np.random.default_rng(seed)).targets.text.any() for seed in range(200))
-    assert low <= found <= high
-
-
 def test_a_rule_of_4_by_3000_pixels_is_a_sample(tmp_path):
     rule = np.arange(3000 * 4, dtype=np.uint32).reshape(4, 3000, 1).astype(np.uint8).repeat(3, axis=2)
     polygon = np.array([(100, 0), (2900, 0), (2900, 3), (100, 3)], np.float32)

@@ -1,4 +1,4 @@
-"""Four real COCO images, learnt by heart: alone, and by a student of two teachers with the recommended settings."""
+"""Four real COCO images, learnt by heart: alone, and from two teachers, as in the demo but without class centres."""
 
 import json
 
