@@ -11,7 +11,14 @@ from dataset.text.parsers.base import FilePairParser, annotation_of, list_images
 from errors import InputError
 from files import read_text
 
-VALIDATION_STRIDE = 10
+STRIDE = 10
+VALIDATION, TUNING = 0, 5
+PARTS = {  # of the training images, by the remainders of their numbers
+    "train_part": set(range(STRIDE)) - {VALIDATION},
+    "validation": {VALIDATION},
+    "tuning_part": set(range(STRIDE)) - {VALIDATION, TUNING},
+    "tuning": {TUNING},
+}
 
 
 @PARSERS.register_module()
@@ -23,15 +30,16 @@ class ICDAR2015(FilePairParser):
     Labels of MLT, of RCTW-17 and with polygons are read, too: see annotations.icdar2015.
 
     For model selection, use `validation` instead of the test set: the 100 training images whose N is divisible by
-    10; `train_part` holds the other 900.
+    10; `train_part` holds the other 900. To choose settings that are then compared on `validation`: `tuning`, those
+    whose N ends in 5, and `tuning_part`, the 800 that are in neither.
     """
 
-    splits = ("train", "test", "train_part", "validation")
+    splits = ("train", "test", *PARTS)
 
     def list_split(self) -> list[tuple[Path, Path]]:
         images = list_images(self.root, self._folder("images"))
-        if self.split in ("train_part", "validation"):
-            images = [i for i in images if _in_validation(i) == (self.split == "validation")]
+        if self.split in PARTS:
+            images = [image for image in images if _remainder(image) in PARTS[self.split]]
         return [(image, annotation_of(image, self.ground_truth, f"gt_{image.stem}.txt")) for image in images]
 
     @staticmethod
@@ -40,7 +48,7 @@ class ICDAR2015(FilePairParser):
 
     @property
     def ground_truth(self) -> Path:
-        """Folder of the split; for `train_part` and `validation`, that of all training images."""
+        """Folder of the split; for parts of the training images, that of all of them."""
         return self._folder("localization_transcription_gt")
 
     def _folder(self, name: str) -> Path:
@@ -48,8 +56,8 @@ class ICDAR2015(FilePairParser):
         return self.root / "Challenge4" / f"ch4_{part}_{name}"
 
 
-def _in_validation(image: Path) -> bool:
+def _remainder(image: Path) -> int:
     number = re.fullmatch(r"img_(\d+)", image.stem, re.ASCII)
     if number is None:
-        raise InputError(f"{image}: is not named img_N, which decides if it is for validation; rename or remove it")
-    return int(number[1]) % VALIDATION_STRIDE == 0
+        raise InputError(f"{image}: is not named img_N, which decides the part it is in; rename or remove it")
+    return int(number[1]) % STRIDE

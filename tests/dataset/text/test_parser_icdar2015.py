@@ -63,6 +63,16 @@ def test_validation_is_every_tenth_by_number(tmp_path):
     assert validation.ground_truth == ICDAR2015(tmp_path, "train_part").ground_truth == gt
 
 
+def test_tuning_is_apart_from_validation_and_from_what_it_trains_on(tmp_path):
+    layout(tmp_path, "training", {f"img_{n}": "" for n in range(1, 41)})
+    parts = {
+        split: {r.name for r in ICDAR2015(tmp_path, split).records} for split in ICDAR2015.splits if split != "test"
+    }
+    assert parts["tuning"] == {"img_5", "img_15", "img_25", "img_35"}
+    assert parts["tuning_part"] == parts["train"] - parts["validation"] - parts["tuning"]
+    assert parts["train_part"] == parts["tuning_part"] | parts["tuning"]
+
+
 def test_validation_needs_numbers(tmp_path):
     layout(tmp_path, "training", {"img_1": "", "photo": ""})
     assert len(ICDAR2015(tmp_path, "train")) == 2
@@ -104,7 +114,7 @@ def test_missing_files_and_splits(tmp_path):
         ICDAR2015(tmp_path, "test")
     with pytest.raises(InputError, match=r"no folder .*ch4_training_images; put the data there"):
         ICDAR2015(tmp_path, "train")
-    with pytest.raises(InputError, match="one of: train, test, train_part, validation"):
+    with pytest.raises(InputError, match="one of: train, test, train_part, validation, tuning_part, tuning"):
         ICDAR2015(tmp_path, "val")
 
 
@@ -129,6 +139,5 @@ def test_real_set(split, part, images):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs the ICDAR2015 images")
 def test_real_validation_split():
-    validation, rest = (ICDAR2015(REAL, split) for split in ("validation", "train_part"))
-    assert len(validation) == 100 and len(rest) == 900
-    assert not {r.name for r in validation.records} & {r.name for r in rest.records}
+    sizes = {split: len(ICDAR2015(REAL, split)) for split in ICDAR2015.splits[2:]}
+    assert sizes == {"train_part": 900, "validation": 100, "tuning_part": 800, "tuning": 100}
