@@ -43,7 +43,8 @@ def main(args: argparse.Namespace) -> None:
     threads = None if args.jobs == 1 else max(1, machine()["cores"] // args.jobs)
     known = [run for path in args.known for run in read_runs(path)[0]]
     place = args.out, args.precision, args.device, threads
-    study = Study(args.learners, *place, args.teachers, args.teacher, args.cfg_options, known)
+    options = args.cfg_options, args.teacher_options
+    study = Study(args.learners, *place, args.teachers, args.teacher, *options, known)
     runs, failures = study.run(args.seeds, args.jobs)
     if ALONE in {run.learner for run in runs}:
         results = {
@@ -79,6 +80,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, metavar="FILE", help="checkpoint of the teacher of all seeds")
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="entries of the students' configs"
+    )
+    parser.add_argument(
+        "--teacher-options", nargs="+", default=[], metavar="KEY=VALUE", help="entries of the teachers' configs"
     )
     parser.add_argument(
         "--known",

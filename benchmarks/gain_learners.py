@@ -31,14 +31,17 @@ class Learner:
     seeds: int | None = None
 
     @classmethod
-    def parse(cls, text: str, options: Sequence[str] = ()) -> Learner:
-        """From [N*]CONFIG[:KEY=VALUE,...]; `options` are config entries of every learner."""
+    def parse(cls, text: str, options: Sequence[str] = (), of_teachers: Sequence[str] = ()) -> Learner:
+        """From [N*]CONFIG[:KEY=VALUE,...]; config entries: `options` of every learner, `of_teachers` of its teachers."""
         seeds, config, rest = re.fullmatch(r"(?:(\d+)\*)?([^:]*):?(.*)", text).groups()
         changes = [change for change in re.split(r",(?=[\w.]+=)", rest) if change]
         paths = [change if "." in change.split("=")[0] else f"distiller.{change}" for change in changes]
         base = load_experiment(config, options).config
         cfg = load_experiment(config, [*options, *paths]).config
-        return cls(" ".join([Path(config).stem, *changes]).replace("'", ""), cfg, base, seeds and int(seeds))
+        learner = cls(" ".join([Path(config).stem, *changes]).replace("'", ""), cfg, base, seeds and int(seeds))
+        for entry in entries_of(learner) if of_teachers else ():
+            entry["cfg_options"] = [*entry.get("cfg_options", ()), *of_teachers]
+        return learner
 
     @property
     def folder(self) -> str:

@@ -40,6 +40,7 @@ class Study:
         teachers: how many there are, seed S learns from teacher S modulo that; None for one for each seed.
         trained: checkpoint of the teacher of all seeds; None to train them.
         options: config entries of all students. The teacher has their `data.root`.
+        of_teachers: config entries of all teachers.
         known: runs of an earlier study, which are not run again; those of teachers that must be trained are.
 
     Attributes:
@@ -59,10 +60,11 @@ class Study:
         teachers: int | None = None,
         trained: Path | None = None,
         options: Sequence[str] = (),
+        of_teachers: Sequence[str] = (),
         known: Sequence[Run] = (),
     ) -> None:
         self.known = {run.identity: run for run in known if run.identity}
-        self.learners = [Learner.parse(text, options) for text in texts]
+        self.learners = [Learner.parse(text, options, of_teachers) for text in texts]
         first = self.learners[0]
         for learner in self.learners:
             check_comparable(learner, first)

@@ -46,6 +46,19 @@ def test_teachers_of_all_learners_are_trained_once(shapes, tmp_path):
         Study([MULTINECK, changed], tmp_path / "third", "32", "cpu")
 
 
+def test_options_of_teachers(shapes, tmp_path):
+    options, of_teachers = [f"data.root={shapes}"], ["train_cfg.epoch=9", "data.test.short_side=96"]
+    with pytest.raises(InputError, match=r"scored by another data\.test"):
+        Study([FGD], tmp_path / "first", "32", "cpu", options=options, of_teachers=of_teachers)
+    options.append("data.test.short_side=96")
+    study = Study([FGD, MULTINECK], tmp_path / "out", "32", "cpu", options=options, of_teachers=of_teachers)
+    epochs = {learner.name: learner.cfg["train_cfg"]["epoch"] for learner in study.everything}
+    assert epochs == {"teacher 1": 9, "teacher 2": 9, ALONE: 3, "shapes_fgd": 3, "distill": 3}
+    other = Study([FGD, MULTINECK], tmp_path / "other", "32", "cpu", options=options, of_teachers=of_teachers[1:])
+    ours, theirs = ([found.identity(part, 0) for part in found.everything] for found in (study, other))
+    assert [one == two for one, two in zip(ours, theirs)] == [False, False, True, False, False]
+
+
 def test_an_object_detector_is_measured_as_by_the_test_script(shapes, tmp_path):
     root = f"data.root={shapes}"
     cfg = load_experiment("config/demo_multineck/student.py", [root])
