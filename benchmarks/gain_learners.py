@@ -32,7 +32,7 @@ class Learner:
 
     @classmethod
     def parse(cls, text: str, options: Sequence[str] = (), of_teachers: Sequence[str] = ()) -> Learner:
-        """From [N*]CONFIG[:KEY=VALUE,...]; config entries: `options` of every learner, `of_teachers` of its teachers."""
+        """From [N*]CONFIG[:KEY=VALUE,...]; config entries: `options` of all learners, `of_teachers` of theirs."""
         seeds, config, rest = re.fullmatch(r"(?:(\d+)\*)?([^:]*):?(.*)", text).groups()
         changes = [change for change in re.split(r",(?=[\w.]+=)", rest) if change]
         paths = [change if "." in change.split("=")[0] else f"distiller.{change}" for change in changes]
