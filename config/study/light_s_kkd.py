@@ -1,6 +1,6 @@
 # Kernel-mask knowledge distillation from the detector in the middle, averaged over regions, for the smallest student.
 _base_ = ["../_base_/model/light_s.py", "../_base_/data/study_ic15.py", "../_base_/schedule/study_light.py"]
-train_cfg = dict(epoch=16, backbone_lr_factor=1.0)
+train_cfg = dict(lr=2e-3, epoch=16, backbone_lr_factor=1.0)
 distiller = dict(
     type="KernelMaskDistiller",
     mask="regions",

@@ -1,6 +1,6 @@
 # Of the study of the detectors for CPUs on real images: their schedule, short.
 train_cfg = dict(
-    lr=2e-3,
+    lr=8e-3,
     backbone_lr_factor=0.5,
     schedule="cosine",
     epoch=4,
