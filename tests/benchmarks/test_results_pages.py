@@ -24,7 +24,10 @@ PAGES = {
     "synthetic": "results",
     "icdar2015": "results",
     "shapes": "multineck",
+    "shapes_long": "multineck",
+    "shapes_imagenet": "multineck",
 }
+OPTIONS = {"shapes_long": {"epoch": 9}}  # of all students of a study, by its command
 
 
 @pytest.mark.parametrize("study", [*PAGES])
@@ -41,6 +44,18 @@ def test_the_page_of_results_carries_the_figures_of_the_files(study):
     lines = table(runs, control).splitlines()
     page = (ROOT / f"docs/{PAGES[study]}.md").read_text().splitlines()
     assert [line for line in lines if line not in page] == []
+
+
+@pytest.mark.parametrize("study", [*PAGES])
+def test_the_student_of_a_study_is_that_of_the_configs_as_they_are(study):
+    """A setting that is changed makes the page stale."""
+    measured = json.loads((ROOT / f"benchmarks/results/gain_{study}.json").read_text())["student"]
+    now = Learner.parse((ROOT / f"benchmarks/studies/{study}.txt").read_text().split()[0].split("*")[-1]).base
+    measured["data"]["root"] = now["data"]["root"] = None
+    if study in OPTIONS:
+        now["train_cfg"] |= OPTIONS[study]
+    for section in ("model", "loss", "data", "train_cfg", "test_cfg"):
+        assert measured.get(section) == now.get(section), section
 
 
 @pytest.mark.parametrize("study", [*HEADLINES])
