@@ -17,6 +17,7 @@ from gain_report import ALONE, TEACHER, Gain, gain, read_runs, table
 HEADLINES = {
     "light_earlier": (TEACHER, ALONE, "light_soft"),
     "shapes": (ALONE, "distill", "shapes_fgd", "shapes_multineck"),
+    "shapes_long": (ALONE, "distill", "shapes_fgd"),
 }
 PAGES = {
     "light_s": "results",
