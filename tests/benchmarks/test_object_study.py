@@ -59,6 +59,14 @@ def test_options_of_teachers(shapes, tmp_path):
     assert [one == two for one, two in zip(ours, theirs)] == [False, False, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("option", "config"), [("--teacher-options", "teacher2.py"), ("--cfg-options", "shapes_fgd.py")]
+)
+def test_the_command_line_gives_options_to_whom_they_are_for(tmp_path, option, config):
+    command = ["benchmarks/distillation_gain.py", FGD, "--out", tmp_path, option, "train_cfg.epoch=0"]
+    assert f"{config}: train_cfg.epoch" in run_script(*command, code=2)
+
+
 def test_an_object_detector_is_measured_as_by_the_test_script(shapes, tmp_path):
     root = f"data.root={shapes}"
     cfg = load_experiment("config/demo_multineck/student.py", [root])
