@@ -103,29 +103,27 @@ class KernelMaskDistiller(TextDistiller):
 
     def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
         pairs = {"kkd_feature": (learnt.fused, taught.fused), "kkd_response": (learnt.logits, taught.logits)}
-        mask = self._regions(batch, learnt.logits) if self.mask == "regions" else self._mask(batch)
         terms = {}
         for name, (student, teacher) in pairs.items():
             if not self.weights[name]:
                 continue
             check_same_shape(name, student, teacher, number)
+            size = student.shape[-2:]
             if self.mask == "regions":
-                total = mask_mean_loss(student, teacher, mask).sum()
+                total = mask_mean_loss(student, teacher, self._regions(batch, size)).sum()
             else:
-                per_image = kernel_mask_loss(student, teacher, mask)
+                per_image = kernel_mask_loss(student, teacher, self._mask(batch, size))
                 total = per_image.sum() if self.batch_reduction == "sum" else per_image.mean()
             terms[name] = self.scale * self.weights[name] * total
         return terms
 
-    def _regions(self, batch: Any, logits: Tensor) -> Tensor:
+    def _regions(self, batch: Any, size: tuple[int, int]) -> Tensor:
         """(B, 3, h, w): shares of each pixel of kernel, text around it, and background; 0 where text is ignored."""
         labels = torch.stack([batch.kernels[:, 0], batch.text, torch.ones_like(batch.text)], dim=1)
-        kernel, text, whole = (
-            reduced(labels, logits.shape[-2:]) * judged(batch.training_mask, logits.shape[-2:])[:, None]
-        ).unbind(1)
+        kernel, text, whole = (reduced(labels, size) * judged(batch.training_mask, size)[:, None]).unbind(1)
         return torch.stack([kernel, text - kernel, whole - text], dim=1)
 
-    def _mask(self, batch: Any) -> Tensor:
-        """(B, H/4, W/4), 0 to 1."""
+    def _mask(self, batch: Any, size: tuple[int, int]) -> Tensor:
+        """(B, h, w), 0 to 1."""
         whole = {"kernel": batch.kernels[:, 0], "text": batch.text, "none": torch.ones_like(batch.text)}[self.mask]
-        return F.interpolate(whole[:, None].float(), scale_factor=0.25, mode="bilinear", align_corners=False)[:, 0]
+        return F.interpolate(whole[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0]

@@ -125,7 +125,7 @@ def metadata_of(detector: nn.Module, config: Mapping[str, Any], content: Mapping
         "mean": MEAN,
         "std": STD,
         "stride": detector.stride,
-        "map_stride": 4,
+        "map_stride": 4 // detector.head.upscale,
         "maps": detector.head.maps,
         "classes": [],
         "short_size": transform.short_size,

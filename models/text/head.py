@@ -1,9 +1,10 @@
-"""The heads that turn the text feature into output maps at stride 4 (PAN, section 3.1; PSENet, section 3.1)."""
+"""The heads that turn the text feature into output maps (PAN, section 3.1; PSENet, section 3.1)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from errors import InputError
@@ -21,6 +22,8 @@ class DenseHead(nn.Module):
         hidden: channels between the two convolutions.
         maps: meaning of the output channels, in order: 'text', then 'kernel's, then 'embedding's if any.
     """
+
+    upscale = 1
 
     def __init__(self, in_channels: int, hidden: int, maps: Sequence[str]) -> None:
         super().__init__()
@@ -55,17 +58,27 @@ class SeparablePANHead(nn.Sequential):
     Args:
         in_channels: channels of the text feature.
         hidden: channels between the convolutions.
+        upscale: how much finer than the text feature the maps are, 1, 2 or 4: each pixel of the feature gives
+            `upscale` x `upscale` pixels of every map (sub-pixel convolution, Shi et al., CVPR 2016), at first all
+            alike (Aitken et al., 2017). For words a few pixels high.
     """
 
     maps = PAN_MAPS
 
-    def __init__(self, in_channels: int = 128, hidden: int = 32) -> None:
+    def __init__(self, in_channels: int = 128, hidden: int = 32, upscale: int = 1) -> None:
+        if upscale not in (1, 2, 4):
+            raise InputError(f"model.head.upscale={upscale}: expected 1, 2 or 4")
         super().__init__(
             conv_bn_relu(in_channels, hidden),
             conv_bn_relu(hidden, hidden, kernel=3, groups=hidden),
-            nn.Conv2d(hidden, len(PAN_MAPS), 1),
+            nn.Conv2d(hidden, len(PAN_MAPS) * upscale**2, 1),
+            *([nn.PixelShuffle(upscale)] if upscale > 1 else []),
         )
+        self.upscale = upscale
         self.apply(init_kaiming)
+        with torch.no_grad():
+            weight = self[2].weight
+            weight.copy_(weight[:: upscale**2].repeat_interleave(upscale**2, dim=0))
 
 
 @MODELS.register_module()

@@ -34,6 +34,7 @@ LIGHT = dict(
     neck=dict(type="FPEMNeck", channels=16),
     head=dict(type="SeparablePANHead", hidden=8),
 )
+FINE = {**LIGHT, "head": dict(type="SeparablePANHead", hidden=8, upscale=2)}
 PSENET = dict(
     type="TextDetector",
     backbone=dict(type="ResNet", depth=18, width=16),
@@ -71,7 +72,7 @@ def test_the_head_of_a_pyramid_is_that_of_its_text_feature():
 
 @pytest.mark.slow
 @needs_packages
-@pytest.mark.parametrize("model", [small_model(), LIGHT, PSENET], ids=["kkd", "light", "psenet"])
+@pytest.mark.parametrize("model", [small_model(), LIGHT, FINE, PSENET], ids=["kkd", "light", "fine", "psenet"])
 def test_an_exported_network_computes_the_maps_of_the_checkpoint(model, tmp_path):
     detector = checkpoint_of(model, tmp_path / "a.pth.tar")
     output = run_script("export.py", tmp_path / "a.pth.tar", tmp_path / "a.onnx")
@@ -85,7 +86,7 @@ def test_an_exported_network_computes_the_maps_of_the_checkpoint(model, tmp_path
                 expected = detector(torch.from_numpy(images)).logits.numpy()
             np.testing.assert_allclose(network(images), expected, atol=1e-3)
         about = network.metadata
-        assert (about["task"], about["stride"], about["map_stride"]) == ("text", 32, 4)
+        assert (about["task"], about["stride"], about["map_stride"]) == ("text", 32, 2 if model is FINE else 4)
         assert about["maps"] == list(detector.head.maps)
         assert (about["short_size"], about["min_score"], about["min_area"], about["bbox_type"]) == (736, 0.5, 9, "rect")
         assert (about["config"]["model"], about["epoch"]) == (json.loads(json.dumps(model)), 3)

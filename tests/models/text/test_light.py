@@ -131,6 +131,31 @@ def test_separable_head_equals_its_formula_and_has_the_maps_of_pan():
     torch.testing.assert_close(head(x), expected)
 
 
+@pytest.mark.parametrize("upscale", [2, 4])
+def test_a_finer_head_has_maps_whose_pixels_are_at_first_those_of_the_feature_and_learn_apart(upscale):
+    torch.manual_seed(0)
+    coarse, fine = SeparablePANHead(8, 4), SeparablePANHead(8, 4, upscale=upscale)
+    n = upscale**2
+    fine.load_state_dict(
+        {k: v.repeat_interleave(n, 0) if k.startswith("2.") else v for k, v in coarse.state_dict().items()}
+    )
+    x = torch.randn(2, 8, 6, 5)
+    expected = coarse(x).repeat_interleave(upscale, 2).repeat_interleave(upscale, 3)
+    torch.testing.assert_close(fine(x), expected)
+    new = SeparablePANHead(8, 4, upscale=upscale)
+    rows = new[2].weight.unflatten(0, (6, n))
+    assert (rows == rows[:, :1]).all() and not (rows[0] == rows[1]).all()
+    logits = new(x)
+    logits[:, 0, 1, 0].sum().backward()  # one row of the text map, below the first of each block
+    moved = new[2].weight.grad.unflatten(0, (6, n)).abs().sum((2, 3, 4))
+    assert moved.nonzero().tolist() == [[0, upscale]]
+
+
+def test_a_head_of_another_scale_is_refused():
+    with pytest.raises(InputError, match=r"model\.head\.upscale=3: expected 1, 2 or 4"):
+        SeparablePANHead(8, 4, upscale=3)
+
+
 @pytest.mark.parametrize("size, most", [("s", 1.1e6), ("m", 3.1e6), ("l", 4.6e6)])
 def test_the_light_detectors_stay_small(size, most):
     cfg = load_experiment(ROOT / "config" / "light" / f"{size}_ic15.py")
