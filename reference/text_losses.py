@@ -75,12 +75,15 @@ def pan_loss(logits: Tensor, text: Tensor, kernels: Tensor, mask: Tensor, instan
 
 
 def kernel_mask(student: np.ndarray, teacher: np.ndarray, kernel: np.ndarray) -> float:
-    """Kernel-mask term of one image: maps (C, h, w), kernel (4h, 4w) reduced to the middle 2x2 mean of 4x4 pixels."""
+    """Kernel-mask term of one image: maps (C, h, w), kernel (nh, nw) reduced to the middle 2x2 mean of nxn pixels."""
     c, h, w = student.shape
+    n = kernel.shape[0] // h
+    middle = n // 2 - 1
     total = 0.0
     for y in range(h):
         for x in range(w):
-            m = kernel[4 * y + 1 : 4 * y + 3, 4 * x + 1 : 4 * x + 3].astype(np.float64).mean()
+            top, left = n * y + middle, n * x + middle
+            m = kernel[top : top + 2, left : left + 2].astype(np.float64).mean()
             s, t = student[:, y, x].astype(np.float64), teacher[:, y, x].astype(np.float64)
             s, t = s / max(np.linalg.norm(s), 1e-12), t / max(np.linalg.norm(t), 1e-12)
             total += ((t * m - s * m) ** 2).sum()
@@ -123,24 +126,25 @@ def soft_maps(logits: np.ndarray, target: np.ndarray, mask: np.ndarray) -> tuple
     return cross / max(pixels, 1), sum(dices) / len(dices)
 
 
-def area_mean(labels: np.ndarray) -> np.ndarray:
-    """(h, w): means of 4x4 pixels of (4h, 4w)."""
-    h, w = labels.shape[0] // 4, labels.shape[1] // 4
-    return np.array([[labels[4 * y : 4 * y + 4, 4 * x : 4 * x + 4].mean() for x in range(w)] for y in range(h)])
+def area_mean(labels: np.ndarray, n: int = 4) -> np.ndarray:
+    """(h, w): means of nxn pixels of (nh, nw)."""
+    h, w = labels.shape[0] // n, labels.shape[1] // n
+    return np.array([[labels[n * y : n * y + n, n * x : n * x + n].mean() for x in range(w)] for y in range(h)])
 
 
 def region_cosines(
     student: np.ndarray, teacher: np.ndarray, kernels: np.ndarray, text: np.ndarray, shown: np.ndarray
 ) -> float:
-    """Sum over kernels, rims and background of the mean cosine distance of maps (B, C, h, w); masks (B, 4h, 4w)."""
+    """Sum over kernels, rims and background of the mean cosine distance of maps (B, C, h, w); masks (B, nh, nw)."""
     sums, areas = np.zeros(3), np.zeros(3)
+    n = text.shape[1] // student.shape[2]
     for image in range(len(student)):
-        kernel, inside, judged = (area_mean(masks[image].astype(float)) for masks in (kernels, text, shown))
+        kernel, inside, judged = (area_mean(masks[image].astype(float), n) for masks in (kernels, text, shown))
         for y, x in np.ndindex(judged.shape):
             if judged[y, x] < 1:
                 continue
             s, t = student[image, :, y, x].astype(np.float64), teacher[image, :, y, x].astype(np.float64)
-            distance = 1 - (s @ t) / (np.linalg.norm(s) * np.linalg.norm(t))
+            distance = 1 - (s @ t) / max(np.linalg.norm(s) * np.linalg.norm(t), 1e-8)
             shares = np.array([kernel[y, x], inside[y, x] - kernel[y, x], 1 - inside[y, x]])
             sums += shares * distance
             areas += shares

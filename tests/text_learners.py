@@ -30,8 +30,9 @@ def networks(*models: dict, seed: int = 0) -> list:
     return [build_detector(model) for model in models]
 
 
-def learner_of(method: str, **options):
-    student, teacher = networks(small_model(), small_model(adapter=False, depth=50))
+def learner_of(method: str, change=lambda model: model, **options):
+    """With student and teacher of small models, both changed."""
+    student, teacher = networks(change(small_model()), change(small_model(adapter=False, depth=50)))
     kind, own = METHODS[method]
     return kind(student, PANLoss(), [teacher], **{**own, **options})
 

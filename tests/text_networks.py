@@ -21,6 +21,11 @@ def small_model(adapter: bool = True, depth: int = 18, channels: int = 16) -> di
     return model
 
 
+def fine(model: dict) -> dict:
+    """The same with maps at stride 2."""
+    return {**model, "head": dict(type="SeparablePANHead", hidden=8, upscale=2)}
+
+
 def random_batch(batch: int = 2, size: int = 64, seed: int = 0, kernels: int = 1) -> TextBatch:
     rng = np.random.default_rng(seed)
     labels = np.zeros((batch, size, size), np.uint8)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_detectors import trained_contexts
 from text_learners import learner_of, networks, outputs, with_ignored_text
-from text_networks import random_batch, small_model
+from text_networks import fine, random_batch, small_model
 
 from distillation import (
     MutualDistiller,
@@ -189,8 +189,9 @@ def test_a_student_is_not_pulled_towards_its_own_maps():
     assert set(learner.student_state_dict()) == set(build_detector(small_model()).state_dict())
 
 
-def test_kkd_of_regions_is_a_mean_over_each():
-    learner, batch = learner_of("kkd", mask="regions", weight=0.5).eval(), with_ignored_text(random_batch())
+@pytest.mark.parametrize("change", [dict, fine])
+def test_kkd_of_regions_is_a_mean_over_each(change):
+    learner, batch = learner_of("kkd", change, mask="regions", weight=0.5).eval(), with_ignored_text(random_batch())
     learnt, taught = outputs(learner, batch)
     masks = batch.kernels[:, 0].numpy(), batch.text.numpy(), batch.training_mask.numpy()
     for name, field in (("kkd_feature", "fused"), ("kkd_response", "logits")):
@@ -234,6 +235,16 @@ def test_fgd_terms_of_text_boxes():
             expected[name] += weights.get(name, 0) * value
     found = {name: losses[f"fgd_{name}"].item() for name in weights}
     assert found == pytest.approx({name: expected[name] for name in weights}, rel=1e-3)
+
+
+def test_kkd_of_finer_maps_has_a_mask_of_each_size():
+    learner, batch = learner_of("kkd", fine).eval(), random_batch()
+    learnt, taught = outputs(learner, batch)
+    assert learnt.logits.shape[-1] == 2 * learnt.fused.shape[-1]
+    for name, field in (("kkd_feature", "fused"), ("kkd_response", "logits")):
+        images = zip(getattr(learnt, field).numpy(), getattr(taught, field).numpy(), batch.kernels[:, 0].numpy())
+        expected = sum(reference.kernel_mask(*image) for image in images) / 6
+        assert learner(batch).losses[name].item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("mask", ["text", "none"])
