@@ -37,18 +37,20 @@ def test_scores_are_those_of_held_back_images(tmp_path):
     model = bright_network(tmp_path / "bright.onnx")
     written = tmp_path / "out.json"
     printed = run_script(
-        "benchmarks/released.py", model, "--out", written, "--cfg-options", f"data.root={tmp_path.as_posix()}"
+        *("benchmarks/released.py", model, "--short-side", 48, 96, "--out", written),
+        *("--cfg-options", f"data.root={tmp_path.as_posix()}"),
     )
     content = json.loads(written.read_text())
-    [row] = content["rows"]
+    row, larger = content["rows"]
     assert (row["file"], row["images"], row["min_score"]) == ("bright.onnx", 3, 0.8)
+    assert (row["short_side"], larger["short_side"], larger["hmean"]) == (48, 96, pytest.approx(2 / 3))
     assert (row["protocol"], row["variant"]) == ("icdar2015", "official")
     assert (row["precision"], row["recall"], row["hmean"]) == (1.0, 0.5, pytest.approx(2 / 3))
     assert row["interval"] == [0.0, 1.0]  # an image without detections, and one that is right, drawn alone
     assert row["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     assert row["milliseconds"] > 0 < row["cpu_milliseconds"]
     assert printed.splitlines()[-1] == table(content["rows"]).splitlines()[-1]
-    assert "| `bright.onnx` | 0.0 | 3 | 100.0 | 50.0 | 66.7 | 0.0 to 100.0 |" in printed
+    assert "| `bright.onnx` | 0.0 | 3 | 48 | 100.0 | 50.0 | 66.7 | 0.0 to 100.0 |" in printed
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.name)
