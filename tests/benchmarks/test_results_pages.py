@@ -21,6 +21,7 @@ HEADLINES = {
 }
 PAGES = {
     "light": "results",
+    "light_long": "results",
     "light_rate": "results",
     "light_s": "results",
     "synthetic": "results",
@@ -29,10 +30,11 @@ PAGES = {
     "shapes_long": "multineck",
     "shapes_imagenet": "multineck",
 }
-GROWING = ("light", "light_s")  # with learners in their lists that were not run yet
+GROWING = ("light", "light_long", "light_s")  # with learners in their lists that were not run yet
 EARLIER = {"light_earlier": "results"}  # before a setting of the students was changed
 OPTIONS = {  # of all students of a study, by its command
     "shapes_long": ["train_cfg.epoch=9"],
+    "light_long": ["train_cfg.epoch=16"],
     "light_rate": ["data.train.split=tuning_part", "data.test.split=tuning"],
 }
 
