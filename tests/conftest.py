@@ -8,6 +8,7 @@ import runpy
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -122,3 +123,20 @@ def photos(tmp_path) -> Path:
     save(folder / "one.png", picture(96, 160, ONE))
     save(folder / "two.png", picture(96, 160, ONE, TWO))
     return folder
+
+
+@pytest.fixture
+def steps_of(configs, tmp_path) -> Callable:
+    """Trains the small student with options of the config; returns the `Step`s of its optimiser."""
+    from training_record import recorded
+
+    def run(*options: str, config: str = "student", script: str = "train.py", more: tuple = ()) -> list:
+        options = ["train_cfg.val_interval=0", *options]
+        with recorded() as steps:
+            run_script(
+                script, configs.get(config, config), "--device", "cpu", "--work-dir", tmp_path / "run", *more,
+                "--cfg-options", *options,
+            )  # fmt: skip
+        return steps
+
+    return run
