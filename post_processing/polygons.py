@@ -1,4 +1,4 @@
-"""Maps at stride 4 to instances, and instances to scored polygons in original pixels."""
+"""Maps of a detector to instances, and instances to scored polygons in original pixels."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -45,7 +45,7 @@ def decode_pan(
     text and growth stays there.
 
     Args:
-        logits: (6, h, w) float: text, kernel, four embedding channels; at stride 4.
+        logits: (6, h, w) float: text, kernel, four embedding channels.
         min_area: smallest kernel kept, in pixels of this map.
         min_text, min_kernel: probabilities, between 0 and 1, above which a pixel is text, and kernel.
 
@@ -68,7 +68,7 @@ def decode_psenet(
     """Instances from the output maps of a PSENet head (PSENet, Wang et al., CVPR 2019, Algorithm 1).
 
     Args:
-        logits: (n, h, w) float, n >= 2 (7 in the paper): text, then kernels from large to small; at stride 4.
+        logits: (n, h, w) float, n >= 2 (7 in the paper): text, then kernels from large to small.
         min_area: smallest of the smallest kernels kept, in pixels of this map.
         min_text, min_kernel: probabilities, between 0 and 1, above which a pixel is text, and kernel.
 
@@ -280,7 +280,7 @@ def maps_to_polygons(
     """Scored polygons in pixels of the original image from the output maps of a network.
 
     Args:
-        logits: (K, h, w) float, at stride 4.
+        logits: (K, h, w) float, of any stride.
         maps: what the maps mean, K of 'text', 'kernel' and 'embedding'.
         size: (height, width) of the network input.
         original_size: (height, width) of the original image.

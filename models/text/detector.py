@@ -22,7 +22,7 @@ class TextDetector(nn.Module):
     Args:
         backbone: images (B, 3, H, W) to maps at strides 4, 8, 16, 32.
         neck: those maps to a pyramid of the same strides (or of stride 4 throughout).
-        head: the fused text feature (B, C, H/4, W/4) to logits (B, K, H/4, W/4).
+        head: the fused text feature (B, C, H/4, W/4) to logits (B, K, uH/4, uW/4), u = `upscale` of the head.
         transformer: pyramid to pyramid, KKDnet's visual transformer module.
         adapter: fused feature to fused feature, the student's adaptation layer.
         recompute: in training, compute the activations of backbone and neck again in the backward pass instead of

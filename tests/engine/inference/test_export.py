@@ -56,9 +56,10 @@ def checkpoint_of(model: dict, path: Path) -> torch.nn.Module:
     return detector.eval()
 
 
-def test_the_head_of_a_pyramid_is_that_of_its_text_feature():
+@pytest.mark.parametrize("upscale", [1, 2])
+def test_the_head_of_a_pyramid_is_that_of_its_text_feature(upscale):
     torch.manual_seed(0)
-    head = SeparablePANHead(64, 8).eval()
+    head = SeparablePANHead(64, 8, upscale).eval()
     for module in head.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_()
@@ -68,6 +69,14 @@ def test_the_head_of_a_pyramid_is_that_of_its_text_feature():
     folded = fuse_batch_norm(head)
     own = export_module.HeadOfPyramid(folded, [16] * 4).double()
     torch.testing.assert_close(own(pyramid), folded.double()(fused))
+
+
+@pytest.mark.parametrize("model, stride", [(LIGHT, 4), (FINE, 2)])
+def test_tiles_are_joined_at_the_stride_of_the_maps(model, stride, tmp_path):
+    checkpoint_of(model, tmp_path / "a.pth.tar")
+    predictor = Predictor.load(tmp_path / "a.pth.tar", device="cpu", tile=64, overlap=32)
+    [maps] = predictor.run([predictor.read(np.zeros((96, 160, 3), np.uint8))])
+    assert maps.shape == (6, 96 // stride, 160 // stride)
 
 
 @pytest.mark.slow
