@@ -9,6 +9,7 @@ from torch import Tensor
 from distillation.base import LEARNERS
 from distillation.text import TextDistiller, check_same_shape
 from models import TextOutput
+from models.layers import upsample_to
 from models.text.soft_maps import judged, soft_map_loss
 
 
@@ -42,6 +43,9 @@ class SoftMapTerms:
 class SoftMapDistiller(TextDistiller):
     """A student learns its teachers' text and kernel probabilities at every pixel that is not ignored.
 
+    A teacher whose maps are coarser or finer, for its head has another `upscale`, teaches with logits that are resized
+    bilinearly.
+
     Args:
         student, loss, teachers, teacher_weights: see TextDistiller.
         bce_weight, dice_weight, temperature: see SoftMapTerms.
@@ -62,5 +66,6 @@ class SoftMapDistiller(TextDistiller):
         self.difference = SoftMapTerms(maps, bce_weight, dice_weight, temperature)
 
     def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
-        check_same_shape("soft_maps", learnt.logits, taught.logits, number)
-        return self.difference(learnt.logits, taught.logits, judged(batch.training_mask, learnt.logits.shape[-2:]))
+        target = upsample_to(taught.logits, learnt.logits)
+        check_same_shape("soft_maps", learnt.logits, target, number)
+        return self.difference(learnt.logits, target, judged(batch.training_mask, learnt.logits.shape[-2:]))

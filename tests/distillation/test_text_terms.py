@@ -1,5 +1,6 @@
 """The methods beside KKD, each against a literal reference."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,11 +10,7 @@ from small_detectors import trained_contexts
 from text_learners import learner_of, networks, outputs, with_ignored_text
 from text_networks import fine, random_batch, small_model
 
-from distillation import (
-    MutualDistiller,
-    ResponseDistiller,
-    channel_wise_loss,
-)
+from distillation import MutualDistiller, ResponseDistiller, SoftMapDistiller, channel_wise_loss
 from distillation.fgd_text import instance_boxes
 from errors import InputError
 from models import PANLoss, PSENetLoss, build_detector
@@ -88,6 +85,28 @@ def test_soft_map_terms(temperature):
     losses = learner(batch).losses
     assert losses["soft_bce"].item() == pytest.approx(2 * temperature**2 * bce, rel=1e-5)
     assert losses["soft_dice"].item() == pytest.approx(0.5 * temperature**2 * dice, rel=1e-5)
+
+
+@pytest.mark.parametrize("finer", ["student", "teacher"])
+def test_soft_maps_of_another_stride_are_resized(finer):
+    models = (small_model(), fine(small_model())) if finer == "teacher" else (fine(small_model()), small_model())
+    student, teacher = networks(*models)
+    learner, batch = SoftMapDistiller(student, PANLoss(), [teacher]).eval(), with_ignored_text(random_batch())
+    learnt, taught = (maps.logits[:, :2] for maps in outputs(learner, batch))
+    assert learnt.shape[-1] == taught.shape[-1] * (2 if finer == "student" else 0.5)
+    taught = resized(taught.numpy(), learnt.shape[-1])
+    n = 64 // learnt.shape[-1]
+    shown = np.stack([reference.area_mean(mask, n) == 1 for mask in batch.training_mask.numpy()])
+    bce, dice = reference.soft_maps(learnt.numpy(), 1 / (1 + np.exp(-taught)), shown)
+    losses = learner(batch).losses
+    assert (losses["soft_bce"].item(), losses["soft_dice"].item()) == pytest.approx((bce, dice), rel=1e-5)
+
+
+def resized(maps: np.ndarray, side: int) -> np.ndarray:
+    """By OpenCV, bilinearly."""
+    return np.stack(
+        [[cv2.resize(one, (side, side), interpolation=cv2.INTER_LINEAR) for one in image] for image in maps]
+    )
 
 
 def test_soft_maps_of_a_batch_that_is_ignored_throughout_teach_nothing():
