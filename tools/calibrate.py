@@ -1,7 +1,8 @@
 """Chooses the thresholds that a text detector is read with:  python tools/calibrate.py CONFIG CHECKPOINT OUT.pth.tar
 
 Scores the images of data.test with every min_text and min_kernel of 0.5, 0.7, 0.8 and 0.9 and every min_score, from one
-pass of the network, and writes a copy of the checkpoint whose config has the best: predict.py and export.py use them.
+pass of the network; then, with the best pair, every min_score with larger values of min_area than that of the config.
+Writes a copy of the checkpoint whose config has the best: predict.py and export.py use them.
 Choose on images that no score is reported of, such as some of those that it was trained with (ICDAR2015:
 --cfg-options data.test.split=train_part --max-steps 100).
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,15 @@ from engine.files import write_tensors
 from engine.inference.evaluator import Evaluator
 from engine.precision import PRECISIONS, resolve_device
 from engine.report.analysis import require_text
-from engine.report.calibration import INSTANCES, output_maps, readings
+from engine.report.calibration import AREAS, INSTANCES, output_maps, reading, readings
 from errors import InputError, say
 from files import check_output
 from models.weights import read_checkpoint
+from post_processing import Detection
 
-NAMES = ("min_text", "min_kernel", "min_score")
+NAMES = ("min_text", "min_kernel", "min_area", "min_score")
 SCORES = ("precision", "recall", "hmean")
+BY_HMEAN = itemgetter("hmean")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -49,12 +53,19 @@ def main(args: argparse.Namespace) -> None:
     outputs = output_maps(detector, dataset, range(len(dataset))[: args.max_steps if args.max_steps > 0 else None])
     truth = eval.PROTOCOLS[settings.protocol].read_ground_truth(dataset.parser.ground_truth)
     truth = {name: truth[name] for name in outputs}
-    rows: list[dict[str, Any]] = []
-    for (min_text, min_kernel), found in readings(outputs, detector.detector.head.maps, settings):
-        for row in eval.sweep(settings.protocol, truth, found, INSTANCES, settings.variant):
-            rows.append({**row, "min_text": min_text, "min_kernel": min_kernel})
-    usual = rows[: len(INSTANCES)]
-    best, best_usual = (max(some, key=lambda row: row["hmean"]) for some in (rows, usual))
+    maps = detector.detector.head.maps
+
+    def best_of(found: dict[str, list[Detection]], *values: float) -> dict[str, Any]:
+        """The row of the best min_score, of detections with these values of the other thresholds."""
+        rows = eval.sweep(settings.protocol, truth, found, INSTANCES, settings.variant)
+        return {**max(rows, key=BY_HMEAN), **dict(zip(NAMES, values))}
+
+    rows = [best_of(found, *pair, settings.min_area) for pair, found in readings(outputs, maps, settings)]
+    best_usual, best = rows[0], max(rows, key=BY_HMEAN)
+    pair = {name: best[name] for name in NAMES[:2]}
+    for area in (area for area in AREAS if area > settings.min_area):
+        rows.append(best_of(reading(outputs, maps, settings, **pair, min_area=area), *pair.values(), area))
+    best = max(rows, key=BY_HMEAN)
     print("  ".join(f"{name:>10}" for name in (*NAMES, *SCORES)))
     for row in (best_usual, best):
         print("  ".join(f"{row[name]:10.4f}" for name in (*NAMES, *SCORES)))

@@ -1,4 +1,7 @@
-"""Which thresholds a text detector is best read with: of pixels, `min_text` and `min_kernel`, and of instances."""
+"""Which thresholds a text detector is best read with: of pixels, `min_text` and `min_kernel`, and of instances.
+
+Those of instances are `min_score` and `min_area`.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from engine.tasks.text import TextTask
 from post_processing import Detection, maps_to_polygons
 
 PIXELS = tuple(product((0.5, 0.7, 0.8, 0.9), repeat=2))  # min_text, min_kernel; the first is that of the literature
+AREAS = (100, 200, 300, 400)  # min_area beside that of the config: pixels of the scaled image
 INSTANCES = tuple(round(0.02 * i, 2) for i in range(50))  # min_score
 
 
@@ -38,16 +42,23 @@ def output_maps(
     return detector.predict(dataset, indices, track)
 
 
-def readings(
-    outputs: Mapping[str, Mapping[str, Any]], maps: Sequence[str], settings: TestSettings
-) -> Iterator[tuple[tuple[float, float], dict[str, list[Detection]]]]:
-    """For each pair of PIXELS the detections of any score in every image.
+def reading(
+    outputs: Mapping[str, Mapping[str, Any]], maps: Sequence[str], settings: TestSettings, **thresholds: float
+) -> dict[str, list[Detection]]:
+    """The detections of any score in every image.
 
     Args:
         outputs: of `output_maps`.
         maps: what the maps mean.
-        settings: all other thresholds.
+        settings: all thresholds but those that are given.
     """
-    for pair in PIXELS:
-        thresholds = replace(settings, min_score=0.0, min_text=pair[0], min_kernel=pair[1]).thresholds
-        yield pair, {name: maps_to_polygons(**output, maps=maps, **thresholds) for name, output in outputs.items()}
+    options = replace(settings, min_score=0.0, **thresholds).thresholds
+    return {name: maps_to_polygons(**output, maps=maps, **options) for name, output in outputs.items()}
+
+
+def readings(
+    outputs: Mapping[str, Mapping[str, Any]], maps: Sequence[str], settings: TestSettings
+) -> Iterator[tuple[tuple[float, float], dict[str, list[Detection]]]]:
+    """`reading` for each pair of PIXELS."""
+    for min_text, min_kernel in PIXELS:
+        yield (min_text, min_kernel), reading(outputs, maps, settings, min_text=min_text, min_kernel=min_kernel)

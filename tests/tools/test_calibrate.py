@@ -40,11 +40,15 @@ def bright_maps(task, detector, images, sizes) -> list[dict[str, torch.Tensor]]:
 
 
 def test_the_best_thresholds_are_those_that_are_used(tmp_path, monkeypatch):
-    """Text is white, in a halo of a probability of 0.65, that makes the box four times as large if it is taken."""
+    """Text is white, in a halo of a probability of 0.65, that makes the box four times as large if it is taken.
+
+    And there is a speck of 12x12 pixels.
+    """
     root = layout(tmp_path / "data", {"img_1": "32,32,80,32,80,48,32,48,word\n", "img_2": ""}, part="test")
     halo = round(255 * (0.5 + math.log(0.65 / 0.35) / 6))
     image = np.zeros((96, 160, 3), np.uint8)
     image[20:60, 16:96], image[32:48, 32:80] = halo, 255
+    image[72:84, 120:132] = 255
     for number in (1, 2):
         cv2.imwrite(str(root / f"Challenge4/ch4_test_images/img_{number}.png"), image * (number == 1))
     config, given, out = tmp_path / "config.py", tmp_path / "a.pth.tar", tmp_path / "out.pth.tar"
@@ -57,9 +61,9 @@ def test_the_best_thresholds_are_those_that_are_used(tmp_path, monkeypatch):
 
     printed = run_script("tools/calibrate.py", config, given, out)
     usual, best = ([float(word) for word in line.split()] for line in printed.splitlines()[1:3])
-    assert usual == [0.5, 0.5, 0, 0, 0, 0] and best == [0.7, 0.5, 0, 1, 1, 1]
+    assert usual == [0.5, 0.5, 5, 0, 0, 0, 0] and best == [0.7, 0.5, 200, 0, 1, 1, 1]
     before, after = read_checkpoint(given), read_checkpoint(out)
-    chosen = {"min_text": 0.7, "min_kernel": 0.5, "min_score": 0.0}
+    chosen = {"min_text": 0.7, "min_kernel": 0.5, "min_area": 200, "min_score": 0.0}
     assert after["config"] == {**before["config"], "test_cfg": {**test_cfg, **chosen}}
     assert (after["epoch"], after["metrics"]) == (3, {"hmean": 0.25})
     assert all(torch.equal(value, after["state_dict"][name]) for name, value in before["state_dict"].items())
