@@ -57,7 +57,7 @@ def measure(path: Path, config: str, options: list[str], most: int, short_side: 
         "megabytes": round(path.stat().st_size / 1e6, 1),
         "images": len(counts),
         "short_side": predictor.short_side,
-        **{name: getattr(predictor, name) for name in ("min_score", "min_text", "min_kernel")},
+        **{name: getattr(predictor, name) for name in NAMES},
         **{name: found[name] for name in ("protocol", "variant", "precision", "recall", "hmean")},
         "interval": ends.tolist(),
         "milliseconds": statistics.median(wall),

@@ -1,1 +1,2 @@
 _base_ = ["../_base_/model/light_m.py", "../_base_/data/icdar2015.py", "../_base_/schedule/light_400e.py"]
+model = dict(head=dict(upscale=2))
