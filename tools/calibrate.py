@@ -62,9 +62,9 @@ def main(args: argparse.Namespace) -> None:
 
     rows = [best_of(found, *pair, settings.min_area) for pair, found in readings(outputs, maps, settings)]
     best_usual, best = rows[0], max(rows, key=BY_HMEAN)
-    pair = {name: best[name] for name in NAMES[:2]}
+    pixels = {name: best[name] for name in NAMES[:2]}
     for area in (area for area in AREAS if area > settings.min_area):
-        rows.append(best_of(reading(outputs, maps, settings, **pair, min_area=area), *pair.values(), area))
+        rows.append(best_of(reading(outputs, maps, settings, **pixels, min_area=area), *pixels.values(), area))
     best = max(rows, key=BY_HMEAN)
     print("  ".join(f"{name:>10}" for name in (*NAMES, *SCORES)))
     for row in (best_usual, best):

@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from released import table
 
+from engine.experiment import load_experiment
 from engine.inference.runtimes import DETECTOR, load_runtime
 from engine.training.checkpoint import load_detector
 from models.weights import read_checkpoint
@@ -68,6 +69,14 @@ def test_the_card_has_what_was_measured():
     assert DETECTOR in WEIGHTS
     named = set(re.findall(r"weights/([\w.]+)", CARD))
     assert named <= {path.name for path in WEIGHTS} | {"README.md"}
+
+
+@pytest.mark.parametrize("path", [path for path in WEIGHTS if path.suffix == ".tar"], ids=lambda path: path.name)
+def test_the_configs_have_the_networks_of_the_checkpoints(path):
+    """So that a training starts from them (`train_cfg.pretrain`), and `--checkpoint_t` takes them."""
+    name = path.name.split("_")[1]
+    model = load_experiment(ROOT / f"config/light/{name}_ic15.py").model
+    assert read_checkpoint(path)["config"]["model"] == model
 
 
 @needs_packages
