@@ -1,8 +1,7 @@
 # Kernel-mask knowledge distillation from the detector in the middle, averaged over regions, for the smallest student.
 _base_ = ["../_base_/model/light_s.py", "../_base_/data/study_ic15.py", "../_base_/schedule/study_light.py"]
-train_cfg = dict(epoch=16, backbone_lr_factor=1.0)
+train_cfg = dict(epoch=16)
 data = dict(train=dict(text_crops=1.0))
-model = dict(head=dict(upscale=2))
 distiller = dict(
     type="KernelMaskDistiller",
     mask="regions",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from errors import InputError
+from models.backbone.narrow import narrow
 from models.registry import MODELS
 from models.weights import read_weights
 
@@ -30,6 +31,8 @@ class TimmBackbone(nn.Module):
         name: the timm model, such as 'convnext_tiny' or 'mobilenetv3_large_100'.
         pretrained: a local weight file of that timm model; or a name in PACKAGES, whose package brings ImageNet
             weights (without the package: random weights, and a warning); or None to start from random weights.
+        expansion: expansion ratio of the inverted residuals, smaller than that of the model: each keeps that many of
+            its expanded channels for every input channel, see `narrow`. None: as the model has them.
 
     Images come in normalised by the ImageNet mean and deviation, whatever the model, so that a teacher and a student
     may share a batch; those that timm names for the model are applied here.
@@ -38,13 +41,13 @@ class TimmBackbone(nn.Module):
         channels: channels of the four outputs.
 
     Raises:
-        InputError: unknown model, a model without these four strides, or a weight file that is missing,
-            damaged, or without a matching tensor.
+        InputError: unknown model, a model without these four strides or without such an expansion, or a weight file
+            that is missing, damaged, or without a matching tensor.
     """
 
     strides = (4, 8, 16, 32)
 
-    def __init__(self, name: str, pretrained: str | None = None) -> None:
+    def __init__(self, name: str, pretrained: str | None = None, expansion: float | None = None) -> None:
         super().__init__()
         import timm  # takes seconds to import, and few configs use it
 
@@ -85,6 +88,8 @@ class TimmBackbone(nn.Module):
             if not fit:
                 raise InputError(f"{pretrained}: none of its {len(state)} tensors fits timm's {name}")
             logger.info("%s: loaded %d of the %d tensors of %s", pretrained, fit, len(loaded), name)
+        if expansion is not None:
+            narrow(self.body, expansion)
         self.channels = tuple(self.body.feature_info.channels())
         self._normalise_as(timm.get_pretrained_cfg(name))
 
