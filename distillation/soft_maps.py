@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from distillation.base import LEARNERS
+from distillation.kernel_mask import mask_mean_loss
 from distillation.text import TextDistiller, check_same_shape
 from models import TextOutput
 from models.layers import upsample_to
-from models.text.soft_maps import judged, soft_map_loss
+from models.text.soft_maps import judged, reduced, soft_map_loss
 
 
 class SoftMapTerms:
@@ -46,9 +48,14 @@ class SoftMapDistiller(TextDistiller):
     A teacher whose maps are coarser or finer, for its head has another `upscale`, teaches with logits that are resized
     bilinearly.
 
+    With `feature_weight` it learns their text features, too: the mean cosine distance over the kernels, plus that over
+    the rest of the text, plus that over the background, as KernelMaskDistiller with `mask='regions'` has it, but with
+    the teacher's probabilities of kernel and text as shares of a pixel in place of labels.
+
     Args:
         student, loss, teachers, teacher_weights: see TextDistiller.
         bce_weight, dice_weight, temperature: see SoftMapTerms.
+        feature_weight: weight of the distance of the features; 0 for none.
     """
 
     needs_labels: ClassVar[bool] = False
@@ -59,13 +66,29 @@ class SoftMapDistiller(TextDistiller):
         bce_weight: float = 1.0,
         dice_weight: float = 1.0,
         temperature: float = 1.0,
+        feature_weight: float = 0.0,
         **more: Any,
     ) -> None:
         super().__init__(*core, **more)
+        if feature_weight:
+            self.match_features()
+        self.feature_weight = feature_weight
         maps = sum(name != "embedding" for name in self.student.head.maps)
         self.difference = SoftMapTerms(maps, bce_weight, dice_weight, temperature)
 
     def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:
         target = upsample_to(taught.logits, learnt.logits)
         check_same_shape("soft_maps", learnt.logits, target, number)
-        return self.difference(learnt.logits, target, judged(batch.training_mask, learnt.logits.shape[-2:]))
+        terms = self.difference(learnt.logits, target, judged(batch.training_mask, learnt.logits.shape[-2:]))
+        if self.feature_weight:
+            check_same_shape("soft_feature", learnt.fused, taught.fused, number)
+            distances = mask_mean_loss(learnt.fused, taught.fused, self._regions(taught, batch.training_mask))
+            terms["soft_feature"] = self.feature_weight * distances.sum()
+        return terms
+
+    def _regions(self, taught: TextOutput, training_mask: Tensor) -> Tensor:
+        """(B, 3, h, w), as the text feature: how sure the teacher is of kernel, of text around it and of background."""
+        size = taught.fused.shape[-2:]
+        text, kernel = reduced(taught.logits[:, :2].sigmoid(), size).unbind(1)
+        kernel = torch.minimum(kernel, text)
+        return torch.stack([kernel, text - kernel, 1 - text], dim=1) * judged(training_mask, size)[:, None]

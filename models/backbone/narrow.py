@@ -28,7 +28,7 @@ def narrow(network: nn.Module, expansion: float) -> None:
         InputError: no block has more, a block would keep none, or one weighs its channels (squeeze-and-excitation).
     """
     before = network.state_dict()
-    changed = False
+    narrower = False
     for name, block in _inverted_residuals(network):
         width = int(expansion * block.conv_pw.in_channels)
         if width < 1:
@@ -37,8 +37,8 @@ def narrow(network: nn.Module, expansion: float) -> None:
             if not isinstance(block.se, nn.Identity):
                 raise InputError(f"backbone.expansion: {name} has squeeze-and-excitation, which is not narrowed")
             _resize(block, width)
-            changed = True
-    if not changed:
+            narrower = True
+    if not narrower:
         raise InputError(f"backbone.expansion={expansion}: no inverted residual of the model expands more")
     network.load_state_dict(narrowed(before, network))
 

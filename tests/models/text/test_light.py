@@ -8,11 +8,13 @@ import timm
 import torch
 
 from engine.experiment import load_experiment
+from engine.training.run import build_learner
 from errors import InputError
 from models import PANHead, SeparablePANHead, TimmBackbone, build_detector
 from models.backbone import timm_backbone
 from models.fuse import fuse_batch_norm
 from models.text.head import PAN_MAPS
+from models.weights import read_weights
 
 ROOT = Path(__file__).parents[3]
 
@@ -174,3 +176,17 @@ def test_light_students_learn_from_the_large_one_of_their_benchmark(size, data):
     assert teacher.config == f"config/light/l_{data}.py"
     assert teacher.checkpoint == f"work_dirs/light_l_{data}/checkpoint_last.pth.tar"
     assert [key for key in alone.config if cfg.config[key] != alone.config[key]] == []
+
+
+def test_the_smallest_student_starts_with_what_it_has_room_for_of_the_middle_one():
+    released = ROOT / "weights" / "light_m_icdar2015.pth.tar"
+    options = [f"train_cfg.pretrain={released}", "model.backbone.pretrained=None"]
+    student = build_learner(load_experiment(ROOT / "config" / "light" / "s_ic15.py", options), None).student
+    wide, own = read_weights(released), student.state_dict()
+    assert own.keys() == wide.keys()
+    narrower = {key for key, value in own.items() if value.shape != wide[key].shape}
+    assert 100 < len(narrower) and all(".conv_" in key or ".bn" in key for key in narrower)
+    assert [key for key in own.keys() - narrower if not torch.equal(own[key].to(wide[key].dtype), wide[key])] == []
+    block = "backbone.body.blocks.1.0."
+    taken = [row.half() for row in own[f"{block}conv_dw.weight"]]
+    assert len(taken) == 32 and all(any(torch.equal(row, w) for w in wide[f"{block}conv_dw.weight"]) for row in taken)
