@@ -1,6 +1,5 @@
 """The methods beside KKD, each against a literal reference."""
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +9,7 @@ from small_detectors import trained_contexts
 from text_learners import learner_of, networks, outputs, with_ignored_text
 from text_networks import fine, random_batch, small_model
 
-from distillation import MutualDistiller, ResponseDistiller, SoftMapDistiller, channel_wise_loss
+from distillation import MutualDistiller, ResponseDistiller, channel_wise_loss
 from distillation.fgd_text import instance_boxes
 from errors import InputError
 from models import PANLoss, PSENetLoss, build_detector
@@ -72,74 +71,6 @@ def test_response_term_compares_all_maps_of_psenet():
     assert learnt.shape[1] == 7
     expected = reference.soft_cross_entropy(learnt, taught)
     assert learner(batch).losses["response_bce"].item() == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("temperature", [1.0, 2.5])
-def test_soft_map_terms(temperature):
-    learner = learner_of("soft_maps", temperature=temperature, bce_weight=2.0, dice_weight=0.5).eval()
-    batch = with_ignored_text(random_batch())
-    learnt, taught = (maps.logits.numpy()[:, :2] / temperature for maps in outputs(learner, batch))
-    shown = np.stack([reference.area_mean(mask) == 1 for mask in batch.training_mask.numpy()])
-    assert 0 < (~shown).sum() == 5 * 8
-    bce, dice = reference.soft_maps(learnt, 1 / (1 + np.exp(-taught)), shown)
-    losses = learner(batch).losses
-    assert losses["soft_bce"].item() == pytest.approx(2 * temperature**2 * bce, rel=1e-5)
-    assert losses["soft_dice"].item() == pytest.approx(0.5 * temperature**2 * dice, rel=1e-5)
-
-
-@pytest.mark.parametrize("finer", ["student", "teacher"])
-def test_soft_maps_of_another_stride_are_resized(finer):
-    models = (small_model(), fine(small_model())) if finer == "teacher" else (fine(small_model()), small_model())
-    student, teacher = networks(*models)
-    learner, batch = SoftMapDistiller(student, PANLoss(), [teacher]).eval(), with_ignored_text(random_batch())
-    learnt, taught = (maps.logits[:, :2] for maps in outputs(learner, batch))
-    assert learnt.shape[-1] == taught.shape[-1] * (2 if finer == "student" else 0.5)
-    taught = resized(taught.numpy(), learnt.shape[-1])
-    n = 64 // learnt.shape[-1]
-    shown = np.stack([reference.area_mean(mask, n) == 1 for mask in batch.training_mask.numpy()])
-    bce, dice = reference.soft_maps(learnt.numpy(), 1 / (1 + np.exp(-taught)), shown)
-    losses = learner(batch).losses
-    assert (losses["soft_bce"].item(), losses["soft_dice"].item()) == pytest.approx((bce, dice), rel=1e-5)
-
-
-def resized(maps: np.ndarray, side: int) -> np.ndarray:
-    """By OpenCV, bilinearly."""
-    return np.stack(
-        [[cv2.resize(one, (side, side), interpolation=cv2.INTER_LINEAR) for one in image] for image in maps]
-    )
-
-
-def test_soft_maps_of_a_batch_that_is_ignored_throughout_teach_nothing():
-    learner, batch = learner_of("soft_maps").train(), random_batch()
-    batch.training_mask[:] = 0
-    losses = learner(batch).losses
-    assert losses["soft_bce"] == 0
-    (losses["soft_bce"] + losses["soft_dice"]).backward()
-    assert not any(p.grad.any() for p in learner.student.parameters() if p.grad is not None)
-
-
-def test_a_soft_map_term_of_no_weight_is_left_out():
-    losses = learner_of("soft_maps", dice_weight=0.0)(random_batch()).losses
-    assert {name for name in losses if name.startswith("soft")} == {"soft_bce"}
-
-
-def test_a_student_of_a_teacher_with_hard_opinions_learns_them():
-    """The gradient vanishes where both agree, and descends to the teacher's maps wherever the student starts."""
-    learner = learner_of("soft_maps")
-    target = 4 * torch.randn(2, 6, 16, 16, generator=torch.Generator().manual_seed(1))
-    own = target.clone().requires_grad_()
-    sum(learner.difference(own, target, torch.ones(2, 16, 16)).values()).backward()
-    assert own.grad.abs().max() < 1e-6
-    own = torch.zeros_like(target, requires_grad=True)
-    optimiser = torch.optim.Adam([own], 0.3)
-    mask = torch.ones(2, 16, 16)
-    mask[:, :8] = 0
-    for _ in range(300):
-        optimiser.zero_grad()
-        sum(learner.difference(own, target, mask).values()).backward()
-        optimiser.step()
-    assert (own.sigmoid() - target.sigmoid())[:, :2, 8:].abs().max() < 0.02
-    assert not own[:, :2, :8].any() and not own[:, 2:].any()  # ignored pixels, embeddings
 
 
 def test_masked_generative_term():
