@@ -1,5 +1,7 @@
 _base_ = ["../_base_/model/light_s.py", "../_base_/data/icdar2015.py", "../_base_/schedule/light_400e.py"]
+train_cfg = dict(pretrain="work_dirs/light_m_ic15/checkpoint_last.pth.tar")
 distiller = dict(
     type="SoftMapDistiller",
-    teachers=[dict(config="config/light/l_ic15.py", checkpoint="work_dirs/light_l_ic15/checkpoint_last.pth.tar")],
+    feature_weight=1.0,
+    teachers=[dict(config="config/light/m_ic15.py", checkpoint="work_dirs/light_m_ic15/checkpoint_last.pth.tar")],
 )

@@ -1,5 +1,7 @@
 _base_ = ["../_base_/model/light_s.py", "../_base_/data/total_text.py", "../_base_/schedule/light_400e.py"]
+train_cfg = dict(pretrain="work_dirs/light_m_tt/checkpoint_last.pth.tar")
 distiller = dict(
     type="SoftMapDistiller",
-    teachers=[dict(config="config/light/l_tt.py", checkpoint="work_dirs/light_l_tt/checkpoint_last.pth.tar")],
+    feature_weight=1.0,
+    teachers=[dict(config="config/light/m_tt.py", checkpoint="work_dirs/light_m_tt/checkpoint_last.pth.tar")],
 )

@@ -168,13 +168,17 @@ def test_the_light_detectors_stay_small(size, most):
 
 
 @pytest.mark.parametrize("data", ["ic15", "ctw", "tt"])
-@pytest.mark.parametrize("size", ["s", "m"])
-def test_light_students_learn_from_the_large_one_of_their_benchmark(size, data):
+@pytest.mark.parametrize("size, larger", [("s", "m"), ("m", "l")])
+def test_light_students_learn_from_the_next_larger_one_of_their_benchmark(size, larger, data):
     cfg = load_experiment(ROOT / "config" / "light" / f"distill_{size}_{data}.py")
     alone = load_experiment(ROOT / "config" / "light" / f"{size}_{data}.py")
     (teacher,) = cfg.distiller.teachers
-    assert teacher.config == f"config/light/l_{data}.py"
-    assert teacher.checkpoint == f"work_dirs/light_l_{data}/checkpoint_last.pth.tar"
+    assert teacher.config == f"config/light/{larger}_{data}.py"
+    assert teacher.checkpoint == f"work_dirs/light_{larger}_{data}/checkpoint_last.pth.tar"
+    start = cfg.config["train_cfg"].pop("pretrain", None)
+    assert start == (teacher.checkpoint if size == "s" else None)
+    assert cfg.distiller.options.get("feature_weight", 0) == (size == "s")
+    alone.config["train_cfg"].pop("pretrain", None)
     assert [key for key in alone.config if cfg.config[key] != alone.config[key]] == []
 
 
