@@ -6,11 +6,11 @@
 A learner is CONFIG, or CONFIG:KEY=VALUE,... with entries that differ: KEY is one of its distiller, or the path of any
 other (`loss.dense_weight`). Nothing but the distiller and what is so named may differ between learners. N*CONFIG trains
 it with N seeds instead of --seeds, and @FILE reads a list of learners, one a line. Learners without a distiller are
-students alone, trained in another way; the first of them is the control, which the others are compared with, too. The
-student alone is added: the first config without its distiller. Teachers are trained from the configs that the learners
-name as theirs, one for each seed, with --teachers N such that the seeds share N of them in turn, unless --teacher FILE
-is one that is trained; where learners read class centres, these are made. What is scored is the last epoch, on the test
-split (gain_measure.py).
+students alone, trained in another way; the first of them with another loss is the control, which the others are
+compared with, too. The student alone is added: the first config without its distiller. Teachers are trained from the
+configs that the learners name as theirs, one for each seed, with --teachers N such that the seeds share N of them in
+turn, unless --teacher FILE is one that is trained; where learners read class centres, these are made. What is scored is
+the last epoch, on the test split (gain_measure.py).
 
 Writes results.json, results.md and differences.png. A run that is finished is not run again and an interrupted one goes
 on, so a study can be stopped at any time, and widened by more seeds or more learners. With --known FILE, the

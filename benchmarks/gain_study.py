@@ -80,7 +80,8 @@ class Study:
                 raise InputError(f"{learner.name}: has class centres of other teachers than {self.described.name}")
         if twice := [name for name, n in Counter(learner.folder for learner in self.everything).items() if n > 1]:
             raise InputError(f"two learners would have the name '{twice[0]}'")
-        self.control = next((learner.name for learner in self.learners if "distiller" not in learner.cfg), None)
+        others = [learner for learner in self.learners if "distiller" not in learner.cfg]
+        self.control = next((one.name for one in others if one.cfg.get("loss") != alone.get("loss")), None)
         self.out = out.resolve()
         self.teachers = 1 if trained else teachers
         self.trained = trained

@@ -130,12 +130,12 @@ def test_only_students_that_can_be_compared_are_taken(learners, configs, tmp_pat
 
 
 def test_what_a_study_trains(learners, configs, tmp_path):
-    """Options reach the students, changes one of them; the control is the first that has no distiller."""
+    """Options reach the students, changes one of them; the control is the student alone with another loss."""
     first, second = learners
     alone, mutual = tmp_path / "alone.py", tmp_path / "mutual.py"
     alone.write_text(first.read_text() + "del distiller\n")
     mutual.write_text(first.read_text() + "distiller = dict(type='MutualDistiller')\n")
-    texts = [mutual, f"{second}:train_cfg.lr=0.002", f"{alone}:loss.dense_weight=0.5", f"{alone}:train_cfg.ema=0.9"]
+    texts = [mutual, f"{second}:train_cfg.lr=0.002", f"{alone}:train_cfg.ema=0.9", f"{alone}:loss.dense_weight=0.5"]
     found = Study([str(text) for text in texts], tmp_path / "out", "32", "cpu", options=["data.root=elsewhere"])
     assert found.control == "alone loss.dense_weight=0.5"
     assert [learner.name for learner in found.everything[:3]] == [TEACHER, ALONE, "mutual"]
@@ -144,7 +144,7 @@ def test_what_a_study_trains(learners, configs, tmp_path):
     assert "distiller" not in found.alone.cfg and found.alone.cfg["loss"] == load_experiment(first).config["loss"]
     own = found.alone.cfg
     for learner, section, key, value in zip(
-        found.learners[1:], ("train_cfg", "loss", "train_cfg"), ("lr", "dense_weight", "ema"), (0.002, 0.5, 0.9)
+        found.learners[1:], ("train_cfg", "train_cfg", "loss"), ("lr", "ema", "dense_weight"), (0.002, 0.9, 0.5)
     ):
         assert learner.cfg[section] == own[section] | {key: value}
         assert all(learner.cfg[name] == own[name] for name in ("model", "loss", "train_cfg") if name != section)
