@@ -22,7 +22,7 @@ def narrow(network: nn.Module, expansion: float) -> None:
 
     Args:
         network: changed in place.
-        expansion: ratio of the expanded channels to those of a block's input; blocks that have no more stay as they are.
+        expansion: ratio of the expanded channels to those of a block's input; blocks with no more stay as they are.
 
     Raises:
         InputError: no block has more, a block would keep none, or one weighs its channels (squeeze-and-excitation).
