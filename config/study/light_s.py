@@ -1,5 +1,5 @@
 # The smallest student of the study of the detectors for CPUs, from its teacher's weights without the channels that it
 # has no room for, alone.
 _base_ = ["../_base_/model/light_s.py", "../_base_/data/study_ic15.py", "../_base_/schedule/study_light.py"]
-train_cfg = dict(lr=1.6e-2, pretrain="weights/light_m_icdar2015.pth.tar")
+train_cfg = dict(epoch=16, pretrain="weights/light_m_icdar2015.pth.tar")
 data = dict(train=dict(text_crops=1.0))
