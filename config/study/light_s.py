@@ -1,5 +1,4 @@
-# The smallest student of the study of the detectors for CPUs, from its teacher's weights without the channels that it
-# has no room for, alone.
+# The smallest student of the study of the detectors for CPUs, alone.
 _base_ = ["../_base_/model/light_s.py", "../_base_/data/study_ic15.py", "../_base_/schedule/study_light.py"]
-train_cfg = dict(epoch=16, pretrain="weights/light_m_icdar2015.pth.tar")
+train_cfg = dict(epoch=16)
 data = dict(train=dict(text_crops=1.0))
