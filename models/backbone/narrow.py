@@ -6,11 +6,14 @@ them back. Expanded channels are inside the block, so that any of them can be le
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
 
 from errors import InputError
+
+logger = logging.getLogger(__name__)
 
 EXPANDED = ("conv_pw.weight", "conv_dw.weight")  # whose first dimension is that of the expanded channels
 NORMS = ("bn1", "bn2")
@@ -54,6 +57,7 @@ def narrowed(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tenso
         network: the narrower one.
     """
     result = dict(state)
+    before = after = 0
     for name, block in _inverted_residuals(network):
         keys = [key for key in block.state_dict(prefix=f"{name}.") if key in state]
         projection, factor = (state.get(f"{name}.{key}") for key in (PROJECTION, "bn2.weight"))
@@ -62,12 +66,15 @@ def narrowed(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tenso
             continue
         strength = factor.float().abs() * projection.float().abs().sum((0, 2, 3))
         kept = strength.topk(width).indices.sort().values
+        before, after = before + len(strength), after + width
         for key in keys:
             part = key.removeprefix(f"{name}.")
             if part == PROJECTION:
                 result[key] = state[key][:, kept]
             elif part in EXPANDED or (part.split(".")[0] in NORMS and state[key].dim()):
                 result[key] = state[key][kept]
+    if after:
+        logger.info("kept the strongest %d of %d expanded channels", after, before)
     return result
 
 

@@ -23,18 +23,25 @@ PAGES = {
     "light": "results",
     "light_long": "results",
     "light_rate": "results",
+    "light_s": "results",
+    "light_s_rate": "results",
     "synthetic": "results",
     "icdar2015": "results",
     "shapes": "multineck",
     "shapes_long": "multineck",
     "shapes_imagenet": "multineck",
 }
-GROWING = ("light", "light_long")  # with learners in their lists that were not run yet
-EARLIER = dict.fromkeys(("light_earlier", "light_s_earlier"), "results")  # before settings of the students were changed
+GROWING = ("light", "light_long", "light_s")  # with learners in their lists that were not run yet
+EARLIER = {"light_earlier": "results"}  # before settings of the students were changed
 OPTIONS = {  # of all students of a study, by its command
     "shapes_long": ["train_cfg.epoch=9"],
     "light_long": ["train_cfg.epoch=16"],
     "light_rate": ["data.train.split=tuning_part", "data.test.split=tuning"],
+    "light_s_rate": [
+        "data.train.split=tuning_part",
+        "data.test.split=tuning",
+        "train_cfg.pretrain=weights/light_m_icdar2015.pth.tar",
+    ],
 }
 
 

@@ -86,9 +86,12 @@ def test_the_pretrained_weights_are_narrowed_not_the_random_ones(tmp_path):
     assert backbone.channels == TimmBackbone("tf_efficientnet_lite0").channels
 
 
-def test_weights_of_16_bits_are_handed_on_as_they_are_and_others_untouched():
+def test_weights_of_16_bits_are_handed_on_as_they_are_and_others_untouched(caplog):
     wide, narrower = random_network(), random_network()
-    narrow(narrower, 2)
+    with caplog.at_level("INFO"):
+        narrow(narrower, 2)
+    channels = [sum(block.conv_pw.out_channels for block in blocks_of(net).values()) for net in (narrower, wide)]
+    assert f"kept the strongest {channels[0]} of {channels[1]} expanded channels" in caplog.text
     state = {key: value.half() for key, value in wide.state_dict().items()}
     result = narrowed({**state, "head.weight": torch.ones(3)}, narrower)
     assert {value.dtype for key, value in result.items() if key != "head.weight"} == {torch.float16}
