@@ -103,6 +103,32 @@ def test_the_gains_of_text_detectors_in_the_text_are_those_of_the_studies():
     assert f"with two seeds {at_4e3} at 4e-3" in page
 
 
+def test_the_gains_of_the_smallest_detector_in_the_text_are_those_of_the_studies():
+    page, readme = words("docs/results.md"), words("README.md")
+    short, long = "train_cfg.epoch=4", "train_cfg.pretrain=weights/light_m_icdar2015.pth.tar"
+    at_best = f"light_s {short} train_cfg.lr=1.6e-2", f"light_s_soft {short} train_cfg.lr=1.6e-2 feature_weight=1"
+    answers = [
+        gains("light_s_rate", at_best[1], base=at_best[0])[0],
+        *gains(
+            "light_s_rate", f"light_s_soft {short} feature_weight=1", f"light_s_kkd {short}", base=f"light_s {short}"
+        ),
+        *gains("light_s_rate", "light_s_soft"),
+    ]
+    best, usual, kkd, later = (f"{found.mean:.1f}" for found in answers)
+    assert f"are worth {best} to {usual} points" in page and f"at 8e-3, {kkd}." in page
+    assert f"nothing is left of that**: {later}." in page
+    distilled, begun = f"light_s_soft {long}", f"light_s {long}"
+    whole, start, control = gains("light_s", distilled, begun, "light_s loss.dense_weight=2")
+    [answer] = gains("light_s", distilled, base=begun)
+    rows = cells(table(*read_runs(ROOT / "benchmarks/results/gain_light_s.json")))
+    low, high = (f"{end:.1f}" for end in start.seeds)
+    for text in (readme, page):
+        assert f"{start.mean:.1f} points" in text and f"{low} to {high}" in text
+        assert f"{whole.mean:.1f} points" in text
+    assert f"{answer.mean:.1f} points" in page and f"{control.mean:.1f} points" in page
+    assert all(rows[name][1] in readme for name in (ALONE, begun, distilled))
+
+
 def gains(study: str, *learners: str, base: str = ALONE) -> list[Gain]:
     """Differences from `base` of each."""
     runs, _ = read_runs(ROOT / f"benchmarks/results/gain_{study}.json")
