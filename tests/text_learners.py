@@ -20,6 +20,7 @@ METHODS = {
     "feature_mse": (FeatureMSEDistiller, {}),
     "response": (ResponseDistiller, {}),
     "soft_maps": (SoftMapDistiller, {}),
+    "soft_features": (SoftMapDistiller, dict(feature_weight=1.0)),
     "mgd": (MaskedGenerativeDistiller, dict(masked=0.0)),
     "fgd": (FGDTextDistiller, {}),
 }

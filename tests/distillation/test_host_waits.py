@@ -51,7 +51,9 @@ def pair() -> list[torch.nn.Module]:
     return [build_detector(small_model()), build_detector(small_model(adapter=False, depth=50))]
 
 
-@pytest.mark.parametrize("method", ["alone", "embedding 2", "kkd", "regions", "soft maps", "response", "mutual"])
+@pytest.mark.parametrize(
+    "method", ["alone", "embedding 2", "kkd", "regions", "soft maps", "soft features", "response", "mutual"]
+)
 def test_a_step_never_waits_for_a_size(method, monkeypatch):
     student, teacher = pair()
     learner = {
@@ -60,6 +62,7 @@ def test_a_step_never_waits_for_a_size(method, monkeypatch):
         "kkd": lambda: KernelMaskDistiller(student, PANLoss(), [teacher]),
         "regions": lambda: KernelMaskDistiller(student, PANLoss(), [teacher], mask="regions"),
         "soft maps": lambda: SoftMapDistiller(student, PANLoss(), [teacher]),
+        "soft features": lambda: SoftMapDistiller(student, PANLoss(), [teacher], feature_weight=1.0),
         "response": lambda: ResponseDistiller(student, PANLoss(), [teacher]),
         "mutual": lambda: MutualDistiller(student, PANLoss(), [teacher], peer=pair()[0]),
     }[method]().train()
