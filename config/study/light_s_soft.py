@@ -1,7 +1,5 @@
 # Soft maps and features of the detector in the middle, for the smallest student.
-_base_ = ["../_base_/model/light_s.py", "../_base_/data/study_ic15.py", "../_base_/schedule/study_light.py"]
-train_cfg = dict(epoch=16)
-data = dict(train=dict(text_crops=1.0))
+_base_ = ["light_s.py"]
 distiller = dict(
     type="SoftMapDistiller",
     feature_weight=1.0,

@@ -21,7 +21,6 @@ HEADLINES = {
 }
 PAGES = {
     "light": "results",
-    "light_long": "results",
     "light_rate": "results",
     "light_s": "results",
     "light_s_rate": "results",
@@ -31,11 +30,10 @@ PAGES = {
     "shapes_long": "multineck",
     "shapes_imagenet": "multineck",
 }
-GROWING = ("light", "light_long", "light_s")  # with learners in their lists that were not run yet
+GROWING = ("light_s",)  # with learners in their lists that were not run yet
 EARLIER = {"light_earlier": "results"}  # before settings of the students were changed
 OPTIONS = {  # of all students of a study, by its command
     "shapes_long": ["train_cfg.epoch=9"],
-    "light_long": ["train_cfg.epoch=16"],
     "light_rate": ["data.train.split=tuning_part", "data.test.split=tuning"],
     "light_s_rate": [
         "data.train.split=tuning_part",

@@ -1,8 +1,0 @@
-# Masked generative distillation of the text feature.
-_base_ = ["../_base_/model/light_m.py", "../_base_/data/study_ic15.py", "../_base_/schedule/study_light.py"]
-distiller = dict(
-    type="MaskedGenerativeDistiller",
-    teachers=[
-        dict(config="config/study/light_teacher.py", checkpoint="work_dirs/study_light_teacher/checkpoint_last.pth.tar")
-    ],
-)
