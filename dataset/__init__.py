@@ -17,7 +17,7 @@ _MODULES = {
     "text.records": ("TextBatch", "TextRecord"),
     "text.samples": ("TestSample", "TestTransform", "TrainTransform", "collate"),
     "text.transforms": ("resize_for_test",),
-    "text.unlabelled": ("MixedBatches", "MixedDataset"),
+    "text.unlabelled": ("MixedBatches", "MixedDataset", "Pictures"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

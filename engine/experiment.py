@@ -124,12 +124,14 @@ def _unlabelled(section: Any, task: Task) -> UnlabelledSettings | None:
     if not task.takes_unlabelled:
         raise InputError("data.unlabelled: is for text detectors; leave it out")
     check_names("data.unlabelled", section, keywords(UnlabelledSettings))
-    root, size = section.get("root"), section.get("batch_size")
+    root, size, predictions = (section.get(key) for key in ("root", "batch_size", "predictions"))
     if not isinstance(root, str):
         raise InputError(f"data.unlabelled.root={root!r}: expected the path of a folder")
     if type(size) is not int or size < 1:
         raise InputError(f"data.unlabelled.batch_size={size!r}: expected a whole number, 1 or more")
-    return UnlabelledSettings(root, size)
+    if not isinstance(predictions, str | None):
+        raise InputError(f"data.unlabelled.predictions={predictions!r}: expected the path of a file")
+    return UnlabelledSettings(root, size, predictions)
 
 
 def _split(data: Mapping[str, Any], name: str, task: Task) -> Split | None:

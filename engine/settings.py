@@ -147,10 +147,13 @@ class UnlabelledSettings:
     Attributes:
         root: folder of the images, with the folders below it.
         batch_size: pictures in a step, of all processes together, besides those of `data.batch_size`.
+        predictions: file of `predict.py --json ... FOLDER`, by which `data.train.text_crops` of the crops are placed
+            where there is text; None for crops anywhere.
     """
 
     root: str
     batch_size: int
+    predictions: str | None = None
 
 
 @dataclass(frozen=True)

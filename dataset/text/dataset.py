@@ -81,7 +81,7 @@ class TextDataset(ImageDataset):
     def read(self, index: int) -> tuple[np.ndarray, TextRecord]:
         """The image (H, W, 3) and its record without the polygons outside the image."""
         record = self.parser[index]
-        image = read_image(record.image_path)
+        image = read_image(record.image_path, self.parser.upright)
         keep = np.array([reaches(p, image.shape[:2]) for p in record.polygons], bool)
         self.issues.mark(OUTSIDE, index, int(np.count_nonzero(~keep)), str(record.image_path))
         if not keep.all():

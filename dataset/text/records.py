@@ -15,7 +15,7 @@ from files import composed
 
 @dataclass(frozen=True)
 class TextRecord:
-    """One image and its annotation, in pixels of the image as stored (EXIF orientation is not applied).
+    """One image and its annotation, in pixels of the image as its parser has it read (see `TextParser.upright`).
 
     Attributes:
         image_path: the image file.
@@ -48,7 +48,7 @@ class TextBatch:
             that is only in ignored regions.
         names: B image names, for messages.
         labelled: number of the images that have labels, which come first; None for all. The maps of the others are
-            those of an image without text.
+            of the text that was found in them, if any, and teach nothing.
     """
 
     images: Tensor

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -17,37 +19,75 @@ from dataset.text.parsers.base import TextParser
 from dataset.text.records import TextRecord
 from dataset.text.samples import TrainSample, TrainTransform
 from errors import InputError
-from files import IMAGE_SUFFIXES, is_hidden
+from files import IMAGE_SUFFIXES, is_hidden, read_text
 
 _STREAM = 2**32  # keeps their random numbers apart from those of the training set
 
 
 class Pictures(TextParser):
-    """All images in a folder and the folders below it, as records without text.
+    """All images in a folder and the folders below it, as people see them, with the text that was found in them.
 
     Args:
         root: the folder.
+        predictions: what `predict.py --json` wrote of it: where crops with text are. None for records without text, so
+            that crops lie anywhere.
 
     Raises:
-        InputError: no such folder, or no image in it.
+        InputError: no such folder, or no image in it; or no such file, or one of other pictures.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    upright: ClassVar[bool] = True
+
+    def __init__(self, root: Path | str, predictions: Path | str | None = None) -> None:
         self.root, self.issues = Path(root), DataIssues("data.unlabelled")
         found = sorted(self.root.rglob("*")) if self.root.is_dir() else []
         self.paths = [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(p.name) and p.is_file()]
         if not self.paths:
             raise InputError(f"data.unlabelled.root={root!r}: there is no image; give a folder with some")
+        self.found = {} if predictions is None else read_predictions(predictions)
+        if predictions is not None and not any(path.resolve() in self.found for path in self.paths):
+            raise InputError(
+                f"data.unlabelled.predictions={str(predictions)!r}: is of none of the {len(self)} pictures in {root}; "
+                "write it with predict.py --json"
+            )
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> TextRecord:
-        return TextRecord(self.paths[index])
+        path = self.paths[index]
+        polygons = self.found.get(path.resolve(), [])
+        return TextRecord(path, polygons, np.zeros(len(polygons), bool), [""] * len(polygons))
 
     @property
     def ground_truth(self) -> Path:
         raise InputError(f"{self.root}: has no labels")
+
+
+def read_predictions(path: Path | str) -> dict[Path, list[np.ndarray]]:
+    """Polygons (k, 2) float32 of each picture in a file of `predict.py --json`, in pixels of the upright picture.
+
+    Returns:
+        By resolved path of the picture; videos are left out.
+
+    Raises:
+        InputError: the file cannot be read, or is not of text in pictures.
+    """
+    try:
+        pictures = [entry for entry in json.loads(read_text(path, limit=None))["images"] if "frames" not in entry]
+        return {Path(entry["file"]).resolve(): _polygons(entry["detections"]) for entry in pictures}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"data.unlabelled.predictions={str(path)!r}: expected what predict.py --json writes of text in pictures "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+def _polygons(detections: Any) -> list[np.ndarray]:
+    polygons = [np.array(found["polygon"], np.float32).reshape(-1, 2) for found in detections]
+    if any(len(polygon) < 3 or not np.isfinite(polygon).all() for polygon in polygons):
+        raise ValueError("a polygon of less than 3 points, or not of numbers")
+    return polygons
 
 
 class MixedDataset(Dataset):
@@ -55,7 +95,7 @@ class MixedDataset(Dataset):
 
     Args:
         labelled: the training set.
-        root: folder of the pictures.
+        pictures: the pictures.
         transform: augmentation of both.
         seed: seed of the augmentation.
 
@@ -63,9 +103,9 @@ class MixedDataset(Dataset):
         pictures: data set of the pictures.
     """
 
-    def __init__(self, labelled: TextDataset, root: Path | str, transform: TrainTransform, seed: int) -> None:
+    def __init__(self, labelled: TextDataset, pictures: Pictures, transform: TrainTransform, seed: int) -> None:
         self.labelled = labelled
-        self.pictures = TextDataset(Pictures(root), transform, seed + _STREAM)
+        self.pictures = TextDataset(pictures, transform, seed + _STREAM)
 
     def __getitem__(self, key: tuple[int, int]) -> TrainSample:
         epoch, index = key

@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 from torch.utils.data import DataLoader
 
-from dataset import EpochSampler, MixedBatches, MixedDataset
+from dataset import EpochSampler, MixedBatches, MixedDataset, Pictures
 from engine.inference.parallel import start_worker, worker_count
 from engine.settings import DataSettings
 from engine.tasks.base import Task
@@ -61,7 +61,8 @@ class DataModule(L.LightningDataModule):
         if size % self.world_size:
             raise InputError(f"data.unlabelled.batch_size={size}: expected a multiple of {self.world_size} processes")
         self.unlabelled = size // self.world_size
-        mixed = MixedDataset(self.dataset, data.unlabelled.root, data.train.transform, seed)
+        pictures = Pictures(data.unlabelled.root, data.unlabelled.predictions)
+        mixed = MixedDataset(self.dataset, pictures, data.train.transform, seed)
         logger.info(mixed.pictures.overview())
         return mixed
 

@@ -18,6 +18,7 @@ from exported_networks import ONE, TWO, boxes, close_to, needs_packages, picture
 from PIL import Image
 from processes import wait_until
 
+from dataset import Pictures
 from engine.inference import Predictor
 from engine.inference.runtimes import DETECTOR
 from eval import PROTOCOLS
@@ -37,6 +38,8 @@ def test_everything_it_writes(bright_model, photos, tmp_path, runtime):
     assert (one["file"], one["name"], one["width"], one["height"]) == (str(photos / "one.png"), "one", 160, 96)
     assert close_to(boxes(one), [ONE]) and close_to(boxes(two), [ONE, TWO])
     assert all(0.99 < detection["score"] <= 1 for image in (one, two) for detection in image["detections"])
+    pictures = Pictures(photos, tmp_path / "all.json")  # as data.unlabelled.predictions
+    assert [polygon.tolist() for polygon in pictures[1].polygons] == [d["polygon"] for d in two["detections"]]
 
     assert sorted(path.name for path in places["txt"].iterdir()) == ["res_one.txt", "res_two.txt"]
     lines = (places["txt"] / "res_two.txt").read_text().splitlines()

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -48,11 +49,15 @@ class TextParser(ABC):
         root: folder of the benchmark, as in `data.root`.
         split: one of `splits`.
 
+    Attributes:
+        upright: True if polygons refer to images turned as their EXIF orientation says, False for pixels as stored.
+
     Raises:
         InputError: unknown split, missing or empty folder, or an annotation that cannot be read.
     """
 
     splits: tuple[str, ...] = ("train", "test")
+    upright: ClassVar[bool] = False
 
     def __init__(self, root: Path | str, split: str) -> None:
         if split not in self.splits:
