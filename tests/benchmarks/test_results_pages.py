@@ -119,6 +119,9 @@ def test_the_gains_of_the_smallest_detector_in_the_text_are_those_of_the_studies
     best, usual, kkd, later = (f"{found.mean:.1f}" for found in answers)
     assert f"are worth {best} to {usual} points" in page and f"at 8e-3, {kkd}." in page
     assert f"nothing is left of that**: {later}." in page
+    listed = (ROOT / "benchmarks/studies/light_s_rate.txt").read_text().split()
+    strong, half = gains("light_s_rate", *(Learner.parse(text).name for text in listed[-2:]))
+    assert f"end {-strong.mean:.1f} points below" in page and f"of each batch {-half.mean:.1f} points below" in page
     distilled, begun = f"light_s_soft {long}", f"light_s {long}"
     whole, start, control = gains("light_s", distilled, begun, "light_s loss.dense_weight=2")
     [answer] = gains("light_s", distilled, base=begun)
