@@ -44,20 +44,30 @@ class Pictures(TextParser):
         self.paths = [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(p.name) and p.is_file()]
         if not self.paths:
             raise InputError(f"data.unlabelled.root={root!r}: there is no image; give a folder with some")
-        self.found = {} if predictions is None else read_predictions(predictions)
-        if predictions is not None and not any(path.resolve() in self.found for path in self.paths):
-            raise InputError(
-                f"data.unlabelled.predictions={str(predictions)!r}: is of none of the {len(self)} pictures in {root}; "
-                "write it with predict.py --json"
-            )
+        self.text: list[list[np.ndarray]] = [[] for _ in self.paths]
+        if predictions is not None:
+            self._place(predictions)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> TextRecord:
-        path = self.paths[index]
-        polygons = self.found.get(path.resolve(), [])
-        return TextRecord(path, polygons, np.zeros(len(polygons), bool), [""] * len(polygons))
+        polygons = self.text[index]
+        return TextRecord(self.paths[index], polygons, np.zeros(len(polygons), bool), [""] * len(polygons))
+
+    def _place(self, predictions: Path | str) -> None:
+        found = read_predictions(predictions)
+        for index, path in enumerate(self.paths):
+            if (place := path.resolve()) in found:
+                self.text[index] = found[place]
+            else:
+                self.issues.add(f"pictures without an entry in {predictions}, whose crops lie anywhere", str(path))
+        if sum(self.issues.counts.values()) == len(self):
+            raise InputError(
+                f"data.unlabelled.predictions={str(predictions)!r}: is of none of the {len(self)} pictures in "
+                f"{self.root}; write it with predict.py --json"
+            )
+        self.issues.log()
 
     @property
     def ground_truth(self) -> Path:

@@ -57,7 +57,7 @@ def detected(folder, tmp_path):
     return path
 
 
-def test_crops_lie_where_text_was_found(folder, detected, configs):
+def test_crops_lie_where_text_was_found(folder, detected, configs, caplog):
     cfg = load_experiment(configs["student"], ["data.train.img_size=32", "data.train.text_crops=1.0"])
     labelled = cfg.task.train_set(cfg.data.train, 0)
     placed, anywhere = (
@@ -69,6 +69,7 @@ def test_crops_lie_where_text_was_found(folder, detected, configs):
     assert all(sample.targets.text.any() and not sample.labelled for sample in samples[0])
     assert not any(sample.targets.text.any() for sample in samples[1])
     assert placed.pictures.instance_counts() == (1, 0)
+    assert "data.unlabelled: 1 pictures without an entry in" in caplog.text and "d/e.bmp" in caplog.text
     assert not placed[0, len(labelled) + names.index("c.PNG")].targets.text.any()
 
 
