@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import precision
 from gain_learners import Learner
-from gain_report import ALONE, TEACHER, Gain, gain, read_runs, table
+from gain_report import ALONE, TEACHER, Gain, Run, gain, read_runs, table
 
 HEADLINES = {
     "light": (TEACHER, ALONE, "light_soft"),
@@ -25,6 +25,7 @@ PAGES = {
     "light_s": "results",
     "light_s_rate": "results",
     "light_s_imagenet_rate": "results",
+    "light_s_few": "results",
     "synthetic": "results",
     "icdar2015": "results",
     "shapes": "multineck",
@@ -36,6 +37,11 @@ EARLIER = {"light_earlier": "results"}  # before settings of the students were c
 OPTIONS = {  # of all students of a study, by its command
     "shapes_long": ["train_cfg.epoch=9"],
     "light_rate": ["data.train.split=tuning_part", "data.test.split=tuning"],
+    "light_s_few": [
+        "data.train.split=tuning",
+        "train_cfg.epoch=144",
+        "train_cfg.pretrain=weights/light_m_icdar2015.pth.tar",
+    ],
     "light_s_imagenet_rate": ["data.train.split=tuning_part", "data.test.split=tuning"],
     "light_s_rate": [
         "data.train.split=tuning_part",
@@ -134,6 +140,39 @@ def test_the_gains_of_the_smallest_detector_in_the_text_are_those_of_the_studies
     assert f"{answer.mean:.1f} points" in page and f"{control.mean:.1f} points" in page
     assert f"From ImageNet weights they add {from_imagenet.mean:.1f} points" in page
     assert all(rows[name][1] in readme for name in (ALONE, begun, distilled))
+
+
+def test_the_gains_with_few_labels_in_the_text_are_those_of_the_study():
+    listed = (ROOT / "benchmarks/studies/light_s_few.txt").read_text().split()
+    distilled, control, short, slow_alone, distilled_slow = (Learner.parse(text).name for text in listed)
+    whole, above, short = (gains("light_s_few", distilled, base=base)[0] for base in (ALONE, control, short))
+    [slow] = gains("light_s_few", distilled_slow, base=slow_alone)
+    rows = cells(table(*read_runs(ROOT / "benchmarks/results/gain_light_s_few.json")))
+    runs, _ = read_runs(ROOT / "benchmarks/results/gain_light_s_few.json")
+    at_half = [differences(runs, *pair).mean() for pair in ((distilled, ALONE), (distilled_slow, slow_alone))]
+    everything = cells(table(*read_runs(ROOT / "benchmarks/results/gain_light_s.json")))
+    page, readme = words("docs/results.md"), words("README.md")
+    for found in (whole, above):
+        low_end, high_end = (f"{end:.1f}" for end in found.seeds)
+        for text in (page, readme):
+            assert f"{found.mean:.1f}" in text and f"{low_end} to {high_end}" in text
+    assert f"which is better for the student alone, it is {slow.mean:.1f} points" in page
+    assert f"only {at_half[0]:.1f} points above the one alone, and {at_half[1]:.1f} at half the rate" in page
+    assert f"{at_half[0]:.1f} if the maps are read at 0.5" in readme
+    assert f"gains {gains('light_s_few', control)[0].mean:.1f}; the distilled" in page
+    assert f"{slow.mean:.1f} points at half the rate" in readme
+    assert f"a quarter of the steps, at 1.6e-2, ends {short.mean:.1f} points below the distilled one" in page
+    assert all(rows[name][1] in readme for name in (ALONE, distilled))
+    read_at_half = tuple(rows[name][2] for name in (distilled_slow, slow_alone, ALONE))
+    assert "better for the distilled one ({}) and worse for the one alone ({}, before {})".format(*read_at_half) in page
+    begun = everything["light_s train_cfg.pretrain=weights/light_m_icdar2015.pth.tar"][1]
+    assert f"the student alone has {begun.split()[0]}" in page
+
+
+def differences(runs: list[Run], learner: str, base: str) -> np.ndarray:
+    """Of hmean at 0.5, in points, over the seeds that both have."""
+    ours, theirs = ({r.seed: r.scores["hmean_usual"] for r in runs if r.learner == name} for name in (learner, base))
+    return 100 * np.array([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())])
 
 
 def gains(study: str, *learners: str, base: str = ALONE) -> list[Gain]:
