@@ -11,7 +11,7 @@ from tables import cells
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import precision
-from gain_learners import Learner
+from gain_learners import Learner, check_comparable
 from gain_report import ALONE, TEACHER, Gain, Run, gain, read_runs, table
 
 HEADLINES = {
@@ -68,6 +68,15 @@ def test_a_study_has_the_learners_of_its_list_in_its_order(study):
     teachers = [f"{TEACHER} 1", f"{TEACHER} 2"] if PAGES[study] == "multineck" else [TEACHER]
     assert learners[:first] == (teachers if any("distiller" in learner.cfg for learner in parsed) else [])
     assert learners[first + 1 :] == [name for name in listed if name in learners or study not in GROWING]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/studies").glob("light*.txt")), ids=lambda path: path.stem)
+def test_the_learners_of_a_list_can_be_compared(path):
+    """Also of those that were not run yet."""
+    learners = [Learner.parse(text) for text in path.read_text().split()]
+    assert len({learner.name for learner in learners}) == len(learners) > 1
+    for learner in learners:
+        check_comparable(learner, learners[0])
 
 
 @pytest.mark.parametrize("study", [*PAGES])
