@@ -56,6 +56,7 @@ READ_ONLY = {
     "benchmarks/scaling.py": "minutes",
     "benchmarks/many_pictures.py": "minutes; tests/benchmarks/test_many_pictures.py runs it in miniature",
     "benchmarks/synthtext_index.py": "minutes; tests/dataset/text/test_parser_synthtext.py measures with it",
+    "benchmarks/learner_steps.py": "needs ICDAR2015; tests/benchmarks/test_learner_steps.py runs it in miniature",
     "benchmarks/term_gradients.py": "needs a study that has been run",
     "tools/demo.py": "tests/tools/test_demos.py runs it in miniature",
     "tools/demo_multineck.py": "tests/tools/test_demos.py runs it in miniature",
