@@ -62,9 +62,9 @@ class DataModule(L.LightningDataModule):
             raise InputError(f"data.unlabelled.batch_size={size}: expected a multiple of {self.world_size} processes")
         self.unlabelled = size // self.world_size
         pictures = Pictures(data.unlabelled.root, data.unlabelled.predictions)
-        mixed = MixedDataset(self.dataset, pictures, data.train.transform, seed)
-        logger.info(mixed.pictures.overview())
-        return mixed
+        found = sum(map(len, pictures.text))
+        logger.info("data.unlabelled: %d pictures; regions of text found in them: %d", len(pictures), found)
+        return MixedDataset(self.dataset, pictures, data.train.transform, seed)
 
     @property
     def batches_per_epoch(self) -> int:

@@ -30,6 +30,7 @@ PAGES = [
     *(f"docs/{p.name}" for p in sorted(ROOT.glob("docs/*.md"))),
 ]
 STARTS = ("python ", "python3 ", "make ", "pip ", "sh ", ". ")
+SHELL = ("pip", "mkdir", "ln")
 # What stands for something of the reader's.
 PLACEHOLDERS = {
     "CONFIG...": "config/kkd/distill_ctw.py", "CONFIG": "config/kkd/r18_ctw.py", "CHECKPOINT": "checkpoint.pth.tar",
@@ -65,6 +66,8 @@ READ_ONLY = {
     "pytest": "this is one of its runs",
     "venv": "make does it, too",
     "pip": "make does it, too",
+    "mkdir": "the shell's",
+    "ln": "the shell's",
     "compile.sh": "make does it, too",
     "activate": "make does without",
 }
@@ -123,7 +126,7 @@ def script_of(words: list[str]) -> str:
     """By what a command is known to the tables above."""
     if words[0] in ("python", "python3"):
         return {"eval": "-m eval"}.get(words[2], words[2]) if words[1] == "-m" else words[1]
-    return "pip" if words[0] == "pip" else Path(words[1]).name
+    return words[0] if words[0] in SHELL else Path(words[1]).name
 
 
 def pages() -> list[tuple[str, list[list[str]]]]:
@@ -198,7 +201,7 @@ def read_by_its_parser(words: list[str], monkeypatch) -> None:
 @pytest.mark.parametrize("words", sorted({tuple(w) for _, w in COMMANDS}), ids=lambda words: " ".join(words)[:60])
 def test_its_options_are_those_of_its_parser(words, monkeypatch):
     script = script_of(list(words))
-    if script in ("pip", "venv", "compile.sh", "activate"):
+    if script in (*SHELL, "venv", "compile.sh", "activate"):
         files = [word for word in words if word.endswith((".txt", ".sh"))]
         assert all((ROOT / file).is_file() for file in files)
     elif script == "pytest":

@@ -175,7 +175,7 @@ def test_a_run_takes_its_share_of_pictures_in_every_step(configs, folder, detect
         "data.num_workers=1",
     )  # fmt: skip
     handle.remove()
-    assert "data.unlabelled: 4 images of 120x90 pixels, 1 instance" in output
+    assert "data.unlabelled: 4 pictures; regions of text found in them: 1" in output
     assert [len(names) for _, names in draws] == [5] * 6
     assert {name for _, names in draws for name in names[2:]} == {"b", "c", "e", "z"}
     assert not {name for _, names in draws for name in names[:2]} & {"b", "c", "e", "z"}
