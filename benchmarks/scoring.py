@@ -18,7 +18,7 @@ from hypothesis.errors import HypothesisDeprecationWarning
 import eval
 from annotations import Instance, total_text
 from reference import protocols
-from reference.protocols import ctw1500_counts, deteval, msra_td500_counts
+from reference.protocol_counts import ctw1500_counts, deteval, msra_td500_counts
 
 IMAGES, INSTANCES = 500, 20  # ground truths, and detections, of an image
 FEW = 10  # images that the reference scores as well

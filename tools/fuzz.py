@@ -32,7 +32,8 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
 from command_line import Parser
 from errors import InputError
-from tools.support.fuzz_inputs import Target, damaged, targets
+from tools.support.fuzz_damage import damaged
+from tools.support.fuzz_inputs import Target, targets
 
 _CHUNK = 500
 _GRACE = 10  # times the limit that a process may take that does not answer to the timer

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 
 from eval.ctw1500 import CTW1500
+from reference.protocol_counts import ctw1500_counts
 from reference.protocols import (
     POLYGON3,
     RATIONAL,
     assert_scores,
     box,
-    ctw1500_counts,
     polygon3_sets,
     polygon3_settings,
     rational_sets,

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 
 from eval.msra_td500 import MSRATD500
+from reference.protocol_counts import msra_td500_counts
 from reference.protocols import (
     POLYGON3,
     RATIONAL,
     assert_scores,
     box,
-    msra_td500_counts,
     polygon3_sets,
     polygon3_settings,
     rational_sets,

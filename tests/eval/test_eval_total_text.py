@@ -6,12 +6,12 @@ from hypothesis import given, settings
 
 from annotations import Instance
 from eval.total_text import GROUND_TRUTH, TotalText
+from reference.protocol_counts import deteval
 from reference.protocols import (
     POLYGON3,
     RATIONAL,
     assert_scores,
     box,
-    deteval,
     polygon3_sets,
     polygon3_settings,
     rational_sets,

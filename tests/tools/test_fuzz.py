@@ -9,7 +9,8 @@ import pytest
 
 from errors import InputError
 from tools import fuzz
-from tools.support.fuzz_inputs import Target, damaged, targets
+from tools.support.fuzz_damage import damaged
+from tools.support.fuzz_inputs import Target, targets
 
 TEXT = ["icdar2015", "ctw1500", "msra_td500", "total_text", "total_text_mat", "synthtext_mat", "synthtext_index"]
 RESULTS = ["results_icdar2015", "results_ctw1500", "results_total_text", "results_msra_td500", "zip"]

@@ -10,7 +10,8 @@ import pytest
 from conftest import ROOT
 
 from errors import InputError
-from tools.mutation_check import Mistake, check, read_mistakes
+from tools.mutation_check import check
+from tools.support.mistakes import Mistake, read_mistakes
 
 CODE = "def double(x):\n    return 2 * x\n\n\ndef half(x):\n    while x > 100:\n        x -= 1\n    return x / 2\n"
 TESTS = """

@@ -1,10 +1,9 @@
 """Multi-neck distillation on small stand-in detectors: each branch against its own teacher, term by term."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
+from multineck_learners import build, detections, random_centers
 from object_networks import small_rcnn
 from small_detectors import CHANNELS, SmallDetector, random_batch, trained_contexts
 
@@ -12,8 +11,6 @@ from distillation.fgd import FGDDistiller
 from distillation.fgd_terms import standardised
 from distillation.multineck.centers import Centers
 from distillation.multineck.learner import MultiNeckDistiller
-from distillation.multineck.provenance import Provenance
-from distillation.multineck.roi_features import roi_descriptors
 from errors import InputError
 from models.objects.rcnn import build_rcnn
 from reference import fgd as reference
@@ -21,29 +18,6 @@ from reference.multineck import OneByOne
 
 STRIDES = (4, 8, 16, 32)
 WEIGHTS = dict(foreground=1e-3, background=5e-4, attention=5e-4, relation=5e-6)
-
-
-def detections(seed: int, images: int = 2) -> list[dict[str, torch.Tensor]]:
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(images):
-        corner = rng.uniform(0, 50, (6, 2))
-        boxes = np.concatenate([corner, corner + rng.uniform(1, 40, (6, 2))], 1).astype(np.float32)
-        found.append({"boxes": torch.from_numpy(boxes), "scores": torch.from_numpy(rng.random(6).astype(np.float32))})
-    return found
-
-
-def random_centers(seed: int, labels: tuple[int, ...] = (1, 2, 2, 3)) -> Centers:
-    origin = Provenance("t.pth", "0" * 64, ("cat", "dog", "cow"), "a.json", "0" * 64, 4, "0" * 64, {})
-    centres = np.random.default_rng(seed).normal(0, 0.1, (len(labels), 49)).astype(np.float32)
-    return Centers(centres, np.array(labels, np.int32), origin)
-
-
-def build(number: int = 2, **options) -> MultiNeckDistiller:
-    torch.manual_seed(0)
-    teachers = [SmallDetector(detections=detections(seed)) for seed in range(number)]
-    options = {"centers": [random_centers(seed) for seed in range(number)], "channels": CHANNELS, **options}
-    return trained_contexts(MultiNeckDistiller(SmallDetector(branches=number), None, teachers, **options))
 
 
 def expected_terms(learner: MultiNeckDistiller, batch, index: int, centers: Centers) -> dict[str, float]:
@@ -193,67 +167,6 @@ def test_every_box_of_every_image_is_described():
     assert [len(v) for v in values] == [3, 1] and len(torch.cat(values).unique()) == 4
     alone = random_batch([[], [[50, 2, 60, 30, 3]]])
     assert torch.equal(learner.centre_values(0, taught.branches[0], alone.targets)[1], values[1])
-
-
-def object_masks(learner: MultiNeckDistiller, batch) -> list[torch.Tensor]:
-    """Of the first teacher."""
-    taught = learner.teachers[0](batch.images, batch.sizes)
-    return learner.object_masks(0, taught.branches[0], taught.detections, batch.targets)
-
-
-def test_object_masks_have_a_mean_of_one_whatever_the_number_of_proposals():
-    batch = random_batch()
-    for copies in (1, 20):
-        learner = build()
-        for teacher in learner.teachers:
-            teacher.detections = [
-                {k: v.repeat(copies, *[1] * (v.ndim - 1)) for k, v in d.items()} for d in detections(0)
-            ]
-        for mask in object_masks(learner, batch):
-            assert mask.mean((1, 2)).tolist() == pytest.approx([1, 1])
-
-
-def test_switches_of_the_object_mask():
-    batch = random_batch()
-    size, boxes = (16, 24), [target["boxes"].tolist() for target in batch.targets]
-    centred, stacked, plain = (
-        build(use_centres=centres, use_proposals=proposals, **({} if centres else {"centers": ()}))
-        for centres, proposals in ((True, False), (False, True), (False, False))
-    )
-    taught = plain.teachers[0](batch.images, batch.sizes)
-    assert torch.equal(object_masks(plain, batch)[0], torch.ones(2, *size))
-    found = [
-        reference.proposals(d["boxes"].tolist(), d["scores"].numpy(), size, 4) for d in plain.teachers[0].detections
-    ]
-    expected = np.stack([mask / mask.mean() for mask in found])
-    np.testing.assert_allclose(object_masks(stacked, batch)[0], expected, rtol=1e-5)
-    values = centred.centre_values(0, taught.branches[0], batch.targets)
-    found = [reference.centre(own, value.tolist(), size, 4) for own, value in zip(boxes, values)]
-    expected = np.stack([mask / mask.mean() for mask in found])
-    np.testing.assert_allclose(object_masks(centred, batch)[0], expected, rtol=1e-5)
-
-
-def test_boxes_near_their_centre_weigh_more_and_a_box_on_it_stays_finite():
-    batch = random_batch([[[3, 5, 40, 60, 1], [50, 10, 96, 50, 2]]])
-    learner = build(centers=(random_centers(0), random_centers(1)))
-    taught = learner.teachers[0](batch.images, batch.sizes)
-    own = roi_descriptors(taught.branches[0], [batch.targets[0]["boxes"]]).detach()
-    learner.centers0[1, :, :], learner.centers0[2, :, :] = own[0], own[1] + 0.05
-    assert learner.centre_values(0, taught.branches[0], batch.targets)[0].tolist() == pytest.approx(
-        [1e4, 400], rel=1e-3
-    )
-    assert all(torch.isfinite(value) for value in learner.train()(batch).losses.values())
-
-
-def test_a_class_without_centre_weighs_one_and_is_named_once(caplog):
-    with caplog.at_level(logging.WARNING):
-        learner = build(centers=[random_centers(0, labels=(1, 3)), random_centers(1)])
-        for _ in range(2):
-            learner(random_batch())
-    assert [record.getMessage() for record in caplog.records] == ["teacher 1: no centre of dog; such boxes weigh 1"]
-    batch = random_batch()
-    taught = learner.teachers[0](batch.images, batch.sizes)
-    assert learner.centre_values(0, taught.branches[0], batch.targets)[0][1] == 1
 
 
 @pytest.mark.parametrize("boxes", [[[], []], [[], [[50, 2, 60, 30, 3]]], [[[5, 5, 5, 5, 1]], [[0, 0, 96, 64, 2]]]])
