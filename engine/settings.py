@@ -36,7 +36,8 @@ class TrainSettings:
         ema: decay of the exponential moving average of the weights, which then is what is measured and saved; after n
             steps it is (1 + n) / (10 + n) at most. None for no average.
         pretrain: path of a checkpoint to start from; weights that do not match are left out and listed. Of a backbone
-            with more expanded channels than `model.backbone.expansion` the strongest are taken.
+            with more expanded channels than `model.backbone.expansion` the strongest are taken, and maps that are
+            coarser than those of `model.head.upscale` are made finer.
         val_interval: epochs between measurements on the test split; 0 for none before the end.
         save_interval: epochs between checkpoints that are kept; the last and the best are always kept.
         grad_accumulation: batches whose gradients are averaged before a step.

@@ -47,6 +47,7 @@ from engine.training.teachers import load_teacher
 from files import check_output
 from models import LOSSES, RCNN, TextDetector, current_names
 from models.backbone.narrow import narrowed
+from models.text.head import with_finer_maps
 from models.weights import load_matching, read_checkpoint, state_dict_of
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def _start_weights(student: torch.nn.Module, cfg: Experiment) -> None:
     if pretrain := cfg.train_cfg.pretrain:
         content = read_checkpoint(pretrain)
         warn_other_model(cfg.model, content, pretrain, getattr(student, "classes", ()))
-        state = narrowed(current_names(state_dict_of(content, pretrain)), student)
+        state = with_finer_maps(narrowed(current_names(state_dict_of(content, pretrain)), student), student)
         load_matching(student, state, source=pretrain)
     elif not cfg.pretrained_backbone:
         logger.info("backbone: no ImageNet weights given (model.backbone.pretrained), starts from random ones")

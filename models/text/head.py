@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +79,23 @@ class SeparablePANHead(nn.Sequential):
         with torch.no_grad():
             weight = self[2].weight
             weight.copy_(weight[:: upscale**2].repeat_interleave(upscale**2, dim=0))
+
+
+def with_finer_maps(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """The weights of a network for one whose SeparablePANHead has finer maps: at first all pixels of one are alike.
+
+    Args:
+        state: of the network with coarser maps; all other weights, and those of maps no coarser, are handed on.
+        network: that with the finer ones.
+    """
+    result = dict(state)
+    for name, head in network.named_modules():
+        if isinstance(head, SeparablePANHead):
+            for key, own in head[2].state_dict(prefix=f"{name}.2.").items():
+                given = state.get(key)
+                if given is not None and given.dim() == own.dim() and len(own) in (4 * len(given), 16 * len(given)):
+                    result[key] = given.repeat_interleave(len(own) // len(given), dim=0)
+    return result
 
 
 @MODELS.register_module()

@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from torch import nn
 
 from engine.experiment import load_experiment
+from engine.training.checkpoint import new_detector, save_checkpoint
 from engine.training.run import build_learner
 from errors import InputError
 from models import PANHead, SeparablePANHead, TimmBackbone, build_detector
 from models.backbone import timm_backbone
 from models.fuse import fuse_batch_norm
-from models.text.head import PAN_MAPS
+from models.text.head import PAN_MAPS, with_finer_maps
 from models.weights import read_weights
 
 ROOT = Path(__file__).parents[3]
@@ -136,12 +138,13 @@ def test_separable_head_equals_its_formula_and_has_the_maps_of_pan():
 @pytest.mark.parametrize("upscale", [2, 4])
 def test_a_finer_head_has_maps_whose_pixels_are_at_first_those_of_the_feature_and_learn_apart(upscale):
     torch.manual_seed(0)
-    coarse, fine = SeparablePANHead(8, 4), SeparablePANHead(8, 4, upscale=upscale)
-    n = upscale**2
-    fine.load_state_dict(
-        {k: v.repeat_interleave(n, 0) if k.startswith("2.") else v for k, v in coarse.state_dict().items()}
-    )
-    x = torch.randn(2, 8, 6, 5)
+    coarse, fine = nn.ModuleDict({"head": SeparablePANHead(8, 4)}), nn.ModuleDict()
+    fine["head"] = SeparablePANHead(8, 4, upscale=upscale)
+    fine.load_state_dict(with_finer_maps(coarse.state_dict(), fine))
+    own = fine.state_dict()
+    assert all(value is own[key] for key, value in with_finer_maps(own, fine).items())
+    coarse, fine = coarse["head"], fine["head"]
+    x, n = torch.randn(2, 8, 6, 5), upscale**2
     expected = coarse(x).repeat_interleave(upscale, 2).repeat_interleave(upscale, 3)
     torch.testing.assert_close(fine(x), expected)
     new = SeparablePANHead(8, 4, upscale=upscale)
@@ -194,3 +197,16 @@ def test_the_smallest_student_starts_with_what_it_has_room_for_of_the_middle_one
     block = "backbone.body.blocks.1.0."
     taken = [row.half() for row in own[f"{block}conv_dw.weight"]]
     assert len(taken) == 32 and all(any(torch.equal(row, w) for w in wide[f"{block}conv_dw.weight"]) for row in taken)
+
+
+def test_a_training_with_finer_maps_starts_with_those_of_a_coarser_network(tmp_path):
+    options = ["model.backbone.pretrained=None", "model.head.upscale=1"]
+    cfg = load_experiment(ROOT / "config" / "light" / "m_ic15.py", options)
+    coarse, path = new_detector(cfg.model).eval(), tmp_path / "coarse.pth.tar"
+    save_checkpoint(path, coarse.state_dict(), cfg.config, 1, {})
+    options = [f"train_cfg.pretrain={path}", "model.backbone.pretrained=None"]
+    finer = build_learner(load_experiment(ROOT / "config" / "light" / "m_ic15.py", options)).student.eval()
+    images = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        expected = coarse(images).logits.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        torch.testing.assert_close(finer(images).logits, expected)
