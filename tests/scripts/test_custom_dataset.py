@@ -22,6 +22,7 @@ from models import build_detector
 from models.weights import read_checkpoint
 
 GUIDE = (ROOT / "docs" / "custom_dataset.md").read_text(encoding="utf-8")
+FAST, RELEASED = "work_dirs/mine_s/checkpoint_last.pth.tar", "weights/light_m_icdar2015.pth.tar"
 SMALL_MODEL = """model = dict(
     type="TextDetector",
     backbone=dict(type="ResNet", depth={depth}, width=16),
@@ -34,6 +35,9 @@ loss = dict(type="PANLoss")
 """
 SMALLER = {
     "img_size=640": "img_size=64",
+    "img_size=256": "img_size=64",
+    'split="test", short_size=640': 'split="test", short_size=192',
+    "work_dirs/mine_s/checkpoint_last.pth.tar mine.pth.tar": "weights/light_s_icdar2015.pth.tar mine.pth.tar",
     "short_size=640": "short_size=64",
     "epoch=600": "epoch=1",
     "batch_size=8": "batch_size=8, num_workers=0",
@@ -73,10 +77,18 @@ def workplace(tmp_path_factory) -> Path:
     (base / "model").mkdir()
     for depth in (18, 50):
         (base / "model" / f"kkd_r{depth}.py").write_text(SMALL_MODEL.format(depth=depth))
+    for name in ("model/light_m.py", "model/light_s.py", "data/total_text.py"):
+        (base / name).parent.mkdir(exist_ok=True)
+        (base / name).write_text(smaller((ROOT / "config" / "_base_" / name).read_text()))
+    shutil.copytree(ROOT / "config" / "light", folder / "config" / "light")
+    (folder / "weights").symlink_to(ROOT / "weights")
     for name, content in configs().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(smaller(content))
     write_images(folder)
+    (folder / "photos").mkdir()
+    for path in sorted((folder / "my_images").glob("*.[jp][pn]g"))[:3]:
+        shutil.copy(path, folder / "photos")
     pretrained = folder / "work_dirs" / "kkd_r18_synth" / "checkpoint_last.pth.tar"
     pretrained.parent.mkdir(parents=True)
     model = load_experiment(folder / "config" / "mine" / "r18.py").model
@@ -117,6 +129,11 @@ def test_every_command_works_in_order(workplace, monkeypatch):
         "mine_r18_train.jpg",
         "mine_r18_test.jpg",
     }
+    fast, released = (read_checkpoint(workplace / name)["config"] for name in (FAST, RELEASED))
+    assert fast["model"]["backbone"]["expansion"] == 2 and fast["data"]["unlabelled"]["predictions"] == "photos.json"
+    assert fast["train_cfg"]["pretrain"] == "work_dirs/mine_m/checkpoint_last.pth.tar"
+    assert fast["data"]["train"]["kernel_scale"] == released["data"]["train"]["kernel_scale"]
+    assert len(list((workplace / "found").iterdir())) == 3
     student = read_checkpoint(workplace / "work_dirs" / "mine_distill" / "checkpoint_best.pth.tar")
     assert student["epoch"] == 1 and student["config"]["distiller"]["type"] == "KernelMaskDistiller"
     finetuned = read_checkpoint(workplace / "work_dirs" / "mine_finetuned" / "checkpoint_last.pth.tar")
@@ -157,6 +174,8 @@ def test_messages_of_the_guide_are_those_of_the_program():
 def test_links_of_the_guide_lead_somewhere():
     for target, _, anchor in re.findall(r"\]\(([^)#]*)(#([^)]*))?\)", GUIDE):
         page = ROOT / "docs" / target if target else ROOT / "docs" / "custom_dataset.md"
+        if page.is_dir():
+            page /= "README.md"
         titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
         anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
         assert not anchor or anchor in anchors
