@@ -29,7 +29,7 @@ NAMES = ("min_score", "min_area", "min_text", "min_kernel")
 CONFIG = "config/light/m_ic15.py"
 SIZE, RUNS = (720, 1280), 20
 _SCORES = ("precision", "recall", "hmean")
-_COLUMNS = ("file", "MB", "images", "short side", *_SCORES, f"{LEVEL:.0%} interval", "ms", "CPU ms")
+_COLUMNS = ("file", "MB", "images", "short side", *NAMES, *_SCORES, f"{LEVEL:.0%} interval", "ms", "CPU ms")
 
 
 def measure(path: Path, config: str, options: list[str], most: int, short_side: int | None = None) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         scores = [f"{100 * row[name]:.1f}" for name in _SCORES]
         ends = " to ".join(f"{100 * end:.1f}" for end in row["interval"])
         times = [f"{row[name]:.0f}" for name in ("milliseconds", "cpu_milliseconds")]
-        counts = [f"{row['megabytes']:.1f}", str(row["images"]), str(row["short_side"])]
+        counts = [f"{row['megabytes']:.1f}", *(str(row[name]) for name in ("images", "short_side", *NAMES))]
         lines.append([f"`{row['file']}`", *counts, *scores, ends, *times])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -20,11 +20,11 @@ NEEDED = {
 }  # fmt: skip
 
 
-def require_packages(what: str, *packages: str) -> None:
-    """InputError for the first package that is not installed; `what` needs them."""
+def require_packages(what: str, *packages: str, file: str = "requirement-export.txt") -> None:
+    """InputError for the first package that is not installed; `what` needs them, and `file` lists them."""
     for package in packages:
         if find_spec(package) is None:
-            raise InputError(f"{what} needs the package {package}: pip install -r requirement-export.txt")
+            raise InputError(f"{what} needs the package {package}: pip install -r {file}")
 
 
 def parse_metadata(text: str | None, path: str | Path) -> dict[str, Any]:
@@ -48,7 +48,9 @@ def runtime_of(path: str | Path, runtime: str | None) -> str:
     """
     exported = Path(path).suffix.lower() == ".onnx"
     if runtime is None:
-        return "torch" if not exported else "openvino" if find_spec("openvino") else "onnx"
+        if not exported:
+            return "torch"
+        return "onnx" if find_spec("onnxruntime") and not find_spec("openvino") else "openvino"
     if runtime not in ("torch", *RUNTIMES):
         raise InputError(f"--runtime {runtime}: expected one of torch, {', '.join(RUNTIMES)}")
     if exported and runtime == "torch":
@@ -114,7 +116,7 @@ class OpenVino:
     """
 
     def __init__(self, path: str | Path, threads: int | None = None, precision: str | None = None) -> None:
-        require_packages("runtime openvino", "openvino")
+        require_packages("runtime openvino", "openvino", file="requirement-predict.txt")
         import openvino
 
         _require_file(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -120,12 +121,36 @@ def test_metadata_that_are_damaged(photos, tmp_path):
             assert message in output and output.count("\n") == 1
 
 
+def packages_of(name: str) -> set[str]:
+    """The packages of a requirement file, and of those that it names, as they are imported."""
+    lines = (ROOT / f"requirement{name}.txt").read_text().splitlines()
+    names = {re.split("[>=]", line)[0] for line in lines if line and line[0] not in "#-"}
+    other = {"opencv-python": "cv2", "pillow": "PIL", "scikit-learn": "sklearn", "faster-coco-eval": "faster_coco_eval"}
+    return {other.get(name, name) for name in names}
+
+
+def predict_without(packages: set[str], *arguments: object) -> subprocess.CompletedProcess:
+    """predict.py, where these packages are not installed."""
+    program = f"import sys, runpy; sys.path.insert(0, '.'); sys.modules |= dict.fromkeys({packages})\n"
+    program += "sys.argv = sys.argv[1:]; runpy.run_path('predict.py', run_name='__main__')"
+    run = [sys.executable, "-c", program, "predict.py", *map(str, arguments)]
+    return subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_pictures_need_no_more_than_requirement_predict(bright_model, photos, tmp_path):
+    missing = (packages_of("") | packages_of("-export")) - packages_of("-predict")
+    assert {"torch", "torchvision", "scipy", "shapely", "onnx", "onnxruntime"} <= missing
+    written = [("--json", "a.json"), ("--jsonl", "a.jsonl"), ("--vis", "vis"), ("--crops", "crops"), ("--maps", "maps")]
+    places = [word for option, name in written for word in (option, tmp_path / name)]
+    done = predict_without(missing, bright_model, photos, *places)
+    assert done.returncode == 0, done.stderr
+    assert "2 images, 3 detections, 0 files skipped" in done.stdout and "(openvino)" in done.stdout
+    assert {path.name for path in (tmp_path / "crops").iterdir()} == {"one_0.jpg", "two_0.jpg", "two_1.jpg"}
+
+
 def test_a_checkpoint_without_torch_is_one_line(photos, tmp_path):
     (tmp_path / "a.pth.tar").write_bytes(b"")
-    program = "import sys, runpy; sys.path.insert(0, '.'); sys.modules['torch'] = None; sys.argv = sys.argv[1:]\n"
-    program += "runpy.run_path('predict.py', run_name='__main__')"
-    run = [sys.executable, "-c", program, "predict.py", tmp_path / "a.pth.tar", photos]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    done = predict_without({"torch"}, tmp_path / "a.pth.tar", photos)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "is a checkpoint, which needs the package torch: pip install -r requirement.txt" in done.stderr
 
