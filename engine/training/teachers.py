@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from engine.training.checkpoint import check_same_model, new_detector
 from errors import InputError
 from models.identity import meaning
 from models.weights import load_strict, read_checkpoint, state_dict_of
+
+logger = logging.getLogger(__name__)
+
+KERNELS = ("kernel_scale", "kernel_num", "min_scale")  # of data.train
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,22 @@ def load_teacher(cfg: Experiment, number: int, dataset: Dataset | None) -> Teach
     check_same_model(own.model, content, source)
     network = new_detector(own.model, pretrained=False)
     load_strict(network, weights, source=source)
+    _warn_other_kernels(cfg.config["data"]["train"], content, source)
     teacher = Teacher(number, entry.checkpoint, network, weights, meaning(own.model))
     if hasattr(dataset, "classes"):
         _check_classes(teacher, content.get("classes"), dataset)
     return teacher
+
+
+def _warn_other_kernels(train: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str) -> None:
+    """Logs where a text detector was trained with kernels of another size than the student's labels have."""
+    config = checkpoint.get("config")
+    trained = config.get("data", {}).get("train", {}) if isinstance(config, Mapping) else {}
+    pairs = {name: (trained.get(name), train.get(name)) for name in KERNELS}
+    different = [f"{name}={before} there, {now} here" for name, (before, now) in pairs.items() if before != now]
+    if different and any(trained.get(name) is not None for name in KERNELS):
+        message = "%s: was trained with other kernels than data.train has (%s): it teaches what the labels contradict"
+        logger.warning(message, source, ", ".join(different))
 
 
 def _check_classes(teacher: Teacher, classes: list[str] | None, dataset: Dataset) -> None:

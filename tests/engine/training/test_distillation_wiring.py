@@ -80,6 +80,13 @@ def test_the_options_of_the_published_script_reach_the_run(steps_of, teacher, tm
         torch.testing.assert_close(before, after, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("scale, warned", [(0.7, False), (0.5, True)])
+def test_kernels_of_another_size_than_the_teachers_are_named(configs, teacher, caplog, scale, warned):
+    options = [f"distiller.teachers.0.checkpoint={teacher}", f"data.train.kernel_scale={scale}"]
+    training.build_learner(load_experiment(configs["distill"], options))
+    assert ("other kernels than data.train has (kernel_scale=0.7 there, 0.5 here)" in caplog.text) == warned
+
+
 def test_a_learner_teaches_with_the_weights_of_its_teacher_and_trains_the_student_alone(configs, teacher):
     cfg = load_experiment(configs["distill"], [f"distiller.teachers.0.checkpoint={teacher}"])
     learner = training.build_learner(cfg)
