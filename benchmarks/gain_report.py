@@ -95,12 +95,13 @@ def headline(scores: Mapping[str, float]) -> str:
 
 
 class Gain(NamedTuple):
-    """Difference of two learners in the headline score, in points of 100.
+    """Difference of two learners in a score, in points of 100.
 
     Attributes:
         differences: seed by seed, over the seeds that both have.
         seeds: LEVEL interval of their mean, by Student's t; None for one seed.
-        images: bootstrap interval of the mean difference over images, of these seeds; None where they were not kept.
+        images: bootstrap interval of the mean difference over images, of these seeds; None where they were not kept,
+            and of other scores than the headline.
     """
 
     differences: list[float]
@@ -112,19 +113,19 @@ class Gain(NamedTuple):
         return statistics.mean(self.differences)
 
 
-def gain(learner: Sequence[Run], other: Sequence[Run]) -> Gain | None:
-    """How much better a learner is; None without a common seed."""
+def gain(learner: Sequence[Run], other: Sequence[Run], score: str | None = None) -> Gain | None:
+    """How much better a learner is, in the headline or another score; None without a common seed."""
     ours, theirs = ({run.seed: run for run in runs} for runs in (learner, other))
     pairs = [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
     if not pairs:
         return None
-    name = headline(learner[0].scores)
+    name = score or headline(learner[0].scores)
     differences = [100 * (one.scores[name] - two.scores[name]) for one, two in pairs]
     seeds = images = None
     if len(differences) > 1:
         error = stats.sem(differences)
         seeds = tuple(float(statistics.mean(differences) + error * stats.t.ppf(p, len(differences) - 1)) for p in _ENDS)
-    if all(len(run.counts) for pair in pairs for run in pair):
+    if score is None and all(len(run.counts) for pair in pairs for run in pair):
         counts = np.array([[run.counts for run in pair] for pair in pairs], float)  # (seeds, 2, images, 4)
         number = counts.shape[2]
         drawn = np.random.default_rng(SEED).multinomial(number, np.full(number, 1 / number), RESAMPLES)
@@ -148,25 +149,32 @@ def table(runs: Sequence[Run], control: str | None = None) -> str:
     for other in others:
         header += [f"minus {'control' if other == control else other}", f"{LEVEL:.0%} interval, seeds"]
         header += [f"{LEVEL:.0%} interval, images"] if runs[0].counts else []
-        header += ["seeds above it"]
+        header += ["seeds above it", *([f"{COLUMNS['ap']} minus it"] if "ap" in extra else [])]
     lines = [_row([*header, "minutes a run"]), _row(["---"] * (len(header) + 1))]
     for name, of in groups.items():
         cells = [name, str(len(of)), *(spread([100 * run.scores[key] for run in of]) for key in (main, *extra))]
         for other in others:
-            found = None if name == other else gain(of, groups[other])
-            cells += [""] * (4 if runs[0].counts else 3) if found is None else _cells(found, bool(runs[0].counts))
+            pair = (of, [] if name == other else groups[other])
+            cells += _cells(gain(*pair), bool(runs[0].counts))
+            cells += [_with_interval(gain(*pair, "ap"))] if "ap" in extra else []
         lines.append(_row([*cells, f"{statistics.mean(run.seconds for run in of) / 60:.1f}"]))
     return "\n".join(lines)
 
 
-def _cells(found: Gain, with_images: bool) -> list[str]:
+def _cells(found: Gain | None, with_images: bool) -> list[str]:
+    if found is None:
+        return [""] * (3 + with_images)
     intervals = [found.seeds, *([found.images] if with_images else [])]
     above = sum(difference > 0 for difference in found.differences)
-    return [
-        f"{found.mean:+.2f}",
-        *("" if ends is None else f"{ends[0]:+.2f} to {ends[1]:+.2f}" for ends in intervals),
-        f"{above} of {len(found.differences)}",
-    ]
+    return [f"{found.mean:+.2f}", *map(_interval, intervals), f"{above} of {len(found.differences)}"]
+
+
+def _with_interval(found: Gain | None) -> str:
+    return "" if found is None else f"{found.mean:+.2f}" + (f" ({_interval(found.seeds)})" if found.seeds else "")
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f"{ends[0]:+.2f} to {ends[1]:+.2f}"
 
 
 def _row(cells: Sequence[str]) -> str:
