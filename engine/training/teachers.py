@@ -78,8 +78,11 @@ def load_teacher(cfg: Experiment, number: int, dataset: Dataset | None) -> Teach
 
 def _warn_other_kernels(train: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str) -> None:
     """Logs where a text detector was trained with kernels of another size than the student's labels have."""
-    config = checkpoint.get("config")
-    trained = config.get("data", {}).get("train", {}) if isinstance(config, Mapping) else {}
+    trained: Any = checkpoint
+    for section in ("config", "data", "train"):  # a file of another program may hold anything under these names
+        trained = trained.get(section) if isinstance(trained, Mapping) else None
+    if not isinstance(trained, Mapping):
+        return
     pairs = {name: (trained.get(name), train.get(name)) for name in KERNELS}
     different = [f"{name}={before} there, {now} here" for name, (before, now) in pairs.items() if before != now]
     if different and any(trained.get(name) is not None for name in KERNELS):

@@ -121,10 +121,14 @@ def test_metadata_that_are_damaged(photos, tmp_path):
             assert message in output and output.count("\n") == 1
 
 
+def lines_of(name: str) -> set[str]:
+    """What a requirement file asks for."""
+    return {line for line in (ROOT / f"requirement{name}.txt").read_text().splitlines() if line[:1] not in ("", "#")}
+
+
 def packages_of(name: str) -> set[str]:
-    """The packages of a requirement file, and of those that it names, as they are imported."""
-    lines = (ROOT / f"requirement{name}.txt").read_text().splitlines()
-    names = {re.split("[>=]", line)[0] for line in lines if line and line[0] not in "#-"}
+    """The packages of a requirement file as they are imported."""
+    names = {re.split("[>=]", line)[0] for line in lines_of(name)}
     other = {"opencv-python": "cv2", "pillow": "PIL", "scikit-learn": "sklearn", "faster-coco-eval": "faster_coco_eval"}
     return {other.get(name, name) for name in names}
 
@@ -138,6 +142,7 @@ def predict_without(packages: set[str], *arguments: object) -> subprocess.Comple
 
 
 def test_pictures_need_no_more_than_requirement_predict(bright_model, photos, tmp_path):
+    assert lines_of("-predict") < lines_of("") | lines_of("-export")  # in the same versions
     missing = (packages_of("") | packages_of("-export")) - packages_of("-predict")
     assert {"torch", "torchvision", "scipy", "shapely", "onnx", "onnxruntime"} <= missing
     written = [("--json", "a.json"), ("--jsonl", "a.jsonl"), ("--vis", "vis"), ("--crops", "crops"), ("--maps", "maps")]

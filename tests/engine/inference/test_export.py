@@ -16,7 +16,7 @@ from text_networks import small_model
 
 from engine.inference import Predictor
 from engine.inference import export as export_module
-from engine.inference.runtimes import RUNTIMES
+from engine.inference.runtimes import RUNTIMES, runtime_of
 from engine.training.checkpoint import load_detector, save_checkpoint
 from errors import InputError
 from models import SeparablePANHead, build_detector
@@ -231,6 +231,18 @@ def test_a_missing_package_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("engine.inference.runtimes.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs the package onnx: pip install -r requirement-export.txt"):
         export_module.export(tmp_path / "a.pth.tar", tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize(
+    "there, expected", [((), "openvino"), (("onnxruntime",), "onnx"), (("onnxruntime", "openvino"), "openvino")]
+)
+def test_an_exported_file_runs_in_what_is_installed(monkeypatch, tmp_path, there, expected):
+    """Where nothing is, the message names the file of the smallest installation."""
+    monkeypatch.setattr("engine.inference.runtimes.find_spec", lambda name: name if name in there else None)
+    assert runtime_of(tmp_path / "a.onnx", None) == expected
+    if not there:
+        with pytest.raises(InputError, match=r"needs the package openvino: pip install -r requirement-predict.txt"):
+            RUNTIMES[expected](tmp_path / "a.onnx")
 
 
 def test_a_checkpoint_of_half_the_size(tmp_path):

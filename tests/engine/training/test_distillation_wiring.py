@@ -87,6 +87,13 @@ def test_kernels_of_another_size_than_the_teachers_are_named(configs, teacher, c
     assert ("other kernels than data.train has (kernel_scale=0.7 there, 0.5 here)" in caplog.text) == warned
 
 
+@pytest.mark.parametrize("config", [None, "config", {"data": None}, {"data": {"train": []}}])
+def test_a_teacher_of_another_program_says_nothing_of_its_kernels(configs, teacher, tmp_path, caplog, config):
+    torch.save({**read_checkpoint(teacher), "config": config}, path := tmp_path / "other.pth.tar")
+    training.build_learner(load_experiment(configs["distill"], [f"distiller.teachers.0.checkpoint={path}"]))
+    assert "other kernels" not in caplog.text
+
+
 def test_a_learner_teaches_with_the_weights_of_its_teacher_and_trains_the_student_alone(configs, teacher):
     cfg = load_experiment(configs["distill"], [f"distiller.teachers.0.checkpoint={teacher}"])
     learner = training.build_learner(cfg)
