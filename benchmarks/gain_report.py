@@ -137,6 +137,9 @@ def gain(learner: Sequence[Run], other: Sequence[Run], score: str | None = None)
 def table(runs: Sequence[Run], control: str | None = None) -> str:
     """Markdown: scores in per cent, mean ± standard deviation over the seeds, and differences with their intervals.
 
+    A difference is the mean over the seeds, its interval over them, and with how many of them it is above 0; "over
+    images" is its interval over images.
+
     Args:
         control: name of the learner that the others are compared with besides the student alone; None for none.
     """
@@ -147,30 +150,26 @@ def table(runs: Sequence[Run], control: str | None = None) -> str:
     others = [ALONE, *([control] if control else [])]
     header = ["learner", "seeds", HEADLINES[main], *(COLUMNS[name] for name in extra)]
     for other in others:
-        header += [f"minus {'control' if other == control else other}", f"{LEVEL:.0%} interval, seeds"]
-        header += [f"{LEVEL:.0%} interval, images"] if runs[0].counts else []
-        header += ["seeds above it", *([f"{COLUMNS['ap']} minus it"] if "ap" in extra else [])]
+        header += [f"minus {'control' if other == control else other}", *(["over images"] if runs[0].counts else [])]
+        header += [f"{COLUMNS['ap']} minus it"] if "ap" in extra else []
     lines = [_row([*header, "minutes a run"]), _row(["---"] * (len(header) + 1))]
     for name, of in groups.items():
         cells = [name, str(len(of)), *(spread([100 * run.scores[key] for run in of]) for key in (main, *extra))]
         for other in others:
             pair = (of, [] if name == other else groups[other])
-            cells += _cells(gain(*pair), bool(runs[0].counts))
-            cells += [_with_interval(gain(*pair, "ap"))] if "ap" in extra else []
+            found = gain(*pair)
+            cells += [_difference(found), *([_interval(found and found.images)] if runs[0].counts else [])]
+            cells += [_difference(gain(*pair, "ap"))] if "ap" in extra else []
         lines.append(_row([*cells, f"{statistics.mean(run.seconds for run in of) / 60:.1f}"]))
     return "\n".join(lines)
 
 
-def _cells(found: Gain | None, with_images: bool) -> list[str]:
+def _difference(found: Gain | None) -> str:
     if found is None:
-        return [""] * (3 + with_images)
-    intervals = [found.seeds, *([found.images] if with_images else [])]
+        return ""
     above = sum(difference > 0 for difference in found.differences)
-    return [f"{found.mean:+.2f}", *map(_interval, intervals), f"{above} of {len(found.differences)}"]
-
-
-def _with_interval(found: Gain | None) -> str:
-    return "" if found is None else f"{found.mean:+.2f}" + (f" ({_interval(found.seeds)})" if found.seeds else "")
+    interval = f" ({_interval(found.seeds)})" if found.seeds else ""
+    return f"{found.mean:+.2f}{interval}, {above} of {len(found.differences)}"
 
 
 def _interval(ends: tuple[float, float] | None) -> str:
