@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from engine.tasks import TASKS
 from engine.tasks.base import NetworkInput, NetworkOutput
 from engine.training.checkpoint import load_detector
 from models.fuse import fuse_batch_norm
+
+logger = logging.getLogger(__name__)
 
 
 class Evaluator:
@@ -59,10 +62,13 @@ class Evaluator:
     ) -> tuple[Evaluator, dict[str, Any]]:
         """The detector of a checkpoint, for the test set of an experiment, and the rest of the checkpoint.
 
+        Thresholds are those of the experiment. If the checkpoint keeps others, the log says so.
+
         Raises:
             InputError: see load_detector.
         """
         detector, about = load_detector(cfg.model, checkpoint)
+        _log_other_thresholds(cfg.test_cfg, checkpoint, about.get("config"))
         workers = worker_count(cfg.data.num_workers)
         return cls(fuse_batch_norm(detector).to(device), cfg.test_cfg, device, precision, batch_size, workers), about
 
@@ -117,3 +123,14 @@ class Evaluator:
 def finish_output(post_processing: Callable[..., Any], output: NetworkOutput) -> tuple[Hashable, Any]:
     """Key and result of an image."""
     return output.key, post_processing(**output.arrays, size=output.size, original_size=output.original_size)
+
+
+def _log_other_thresholds(settings: Any, checkpoint: str | Path, config: Any) -> None:
+    kept = config.get("test_cfg") if isinstance(config, Mapping) else None
+    if not isinstance(kept, Mapping):
+        return
+    thresholds = getattr(settings, "thresholds", {})
+    other = [name for name, value in thresholds.items() if kept.get(name, value) != value]
+    if other:
+        there, here = (", ".join(f"{name}={of[name]!r}" for name in other) for of in (kept, thresholds))
+        logger.info("%s: keeps %s; read with %s, as the config has it", checkpoint, there, here)

@@ -72,6 +72,16 @@ def test_the_options_of_the_scripts_that_test(configs, checkpoint, seen, tmp_pat
     assert seen["settings"][0].min_score == 0.125
 
 
+@pytest.mark.parametrize("script", ["test.py", "batch_eval.py"])
+def test_thresholds_that_a_checkpoint_keeps_are_named_where_others_are_taken(configs, checkpoint, tmp_path, script):
+    what = checkpoint if script == "test.py" else checkpoint.parent
+    command = [script, configs["student"], what, "--work-dir", tmp_path / "out", "--max-steps", 1]
+    of = load_experiment(configs["student"]).test_cfg
+    said = f"{checkpoint}: keeps min_score={of.min_score}, min_area={of.min_area}; read with min_score=0.125, min_area=3"
+    assert said in " ".join(run_script(*command, *ENTRIES).split())
+    assert "read with" not in run_script(*command)
+
+
 def test_validation_during_training(configs, seen, tmp_path):
     entries = ["train_cfg.epoch=1", "test_cfg.min_score=0.125"]
     command = ["train.py", configs["student"], "--work-dir", tmp_path, "--device", "cpu", "--precision", "bf16"]
