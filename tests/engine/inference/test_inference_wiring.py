@@ -77,8 +77,8 @@ def test_thresholds_that_a_checkpoint_keeps_are_named_where_others_are_taken(con
     what = checkpoint if script == "test.py" else checkpoint.parent
     command = [script, configs["student"], what, "--work-dir", tmp_path / "out", "--max-steps", 1]
     of = load_experiment(configs["student"]).test_cfg
-    said = f"{checkpoint}: keeps min_score={of.min_score}, min_area={of.min_area}; read with min_score=0.125, min_area=3"
-    assert said in " ".join(run_script(*command, *ENTRIES).split())
+    kept = f"{checkpoint}: keeps min_score={of.min_score}, min_area={of.min_area};"
+    assert f"{kept} read with min_score=0.125, min_area=3" in " ".join(run_script(*command, *ENTRIES).split())
     assert "read with" not in run_script(*command)
 
 
