@@ -19,9 +19,10 @@ MAX_LABEL_BYTES = 4 << 20  # bytes of a label or result file of one image; real 
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".ppm", ".pgm", ".pbm",
+    ".jfif", ".avif",
 )  # fmt: skip
 
-_JUNK = ("thumbs.db", "desktop.ini")  # Windows leaves these in folders, without a leading dot
+_JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # left in folders by Windows, and in archives by Macs, without a dot
 
 
 def open_regular(path: Path | str) -> BinaryIO:

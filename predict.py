@@ -23,7 +23,7 @@ from engine.inference.prediction_files import Crops, Json, Maps, Output, Picture
 from engine.inference.prediction_lines import SHARD, JsonLines, shard_of, shard_path
 from engine.inference.predictor import Job
 from engine.inference.runtimes import DETECTOR, MODEL_SUFFIXES, RUNTIMES, runtime_of
-from engine.inference.sources import Frame, Source, Video, expand, frames_of
+from engine.inference.sources import Frame, Source, Video, expand, frames_of, left_out
 from engine.inference.text_predictor import LONG_SIDE, OVERLAP
 from files import file_sha256
 
@@ -52,6 +52,8 @@ def main(args: argparse.Namespace) -> None:
     if not args.input:
         raise InputError(f"{args.model}: is the MODEL; name the pictures to detect in, too")
     sources = expand(args.input)
+    for line in left_out(args.input):
+        say(line, sys.stderr)
     options = {name: value for name in TEXT_ONLY if (value := getattr(args, name)) is not None}
     runtime = runtime_of(args.model, args.runtime)
     place = args.device, args.precision, args.threads
@@ -94,6 +96,8 @@ def outputs_of(args: argparse.Namespace, predictor: Predictor, runtime: str) -> 
         raise InputError("--txt, --vis, --crops, --maps: name folders of their own, as names of files could meet")
     if not any((args.json, args.jsonl, args.txt, args.vis, args.crops, args.maps)):
         args.json, args.vis = DEFAULT / "predictions.json", DEFAULT
+    if args.json and args.jsonl:
+        raise InputError("--json, --jsonl: give one; tools/merge_predictions.py makes the first of the second")
     outputs: list[Output] = []
     if args.json:
         about = about_model(args, predictor, runtime)
@@ -126,7 +130,8 @@ def about_run(
     args: argparse.Namespace, predictor: Predictor, runtime: str, sources: list[Source], shard: tuple[int, int] | None
 ) -> dict[str, object]:
     """What detects, how, and in what: two runs with the same are one run."""
-    files = hashlib.sha256("\n".join(str(source.path) for source in sources).encode()).hexdigest()
+    files = hashlib.sha256("\n".join(str(source.path) for source in sources).encode(errors="surrogateescape"))
+    files = files.hexdigest()
     return {
         **about_model(args, predictor, runtime),
         "sha256": file_sha256(args.model),
@@ -140,6 +145,7 @@ def about_run(
 def detect(predictor: Predictor, sources: list[Source], outputs: list[Output]) -> tuple[int, int, list[str]]:
     """Detects in all pictures and writes what is found; returns how many there are of both, and what was skipped."""
     skipped: list[str] = []
+    ended: list[tuple[Source, InputError]] = []  # videos, of which frames are still on their way
 
     def skip(source: Source, error: InputError) -> None:
         skipped.append(str(source.path))
@@ -153,7 +159,10 @@ def detect(predictor: Predictor, sources: list[Source], outputs: list[Output]) -
             try:
                 yield from (item for item in frames_of(source) if not any(known(item[0]) for known in done))
             except InputError as error:
-                skip(source, error)
+                if source.is_video:
+                    ended.append((source, error))
+                else:
+                    skip(source, error)
 
     count, found = 0, 0
     try:
@@ -166,6 +175,8 @@ def detect(predictor: Predictor, sources: list[Source], outputs: list[Output]) -
             found += len(job.result) if predictor.task == "text" else len(job.result["boxes"])
             for output in outputs:
                 output.write(job.key, job)
+        for source, error in ended:
+            skip(source, error)
     finally:
         for output in outputs:
             output.close()

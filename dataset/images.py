@@ -36,6 +36,8 @@ _ORIENTATION = 0x0112  # the EXIF tag
 _PNG_EXTRAS = (b"eXIf", b"Raw profile type", b"acTL")  # EXIF in either form, animation
 # Orientation -> what makes the stored picture upright: transposed, flipped top to bottom, left to right, in this order.
 _UPRIGHT = {2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1), 8: (1, 1, 0)}
+_BACK = {6: 8, 8: 6}  # orientations that undo one; the others undo themselves
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 logger = logging.getLogger(__name__)
 
@@ -108,10 +110,12 @@ def read_image(path: Path | str, upright: bool = False, most: int | None = None)
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         else:
             image = _to_rgb(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
-            if upright and image is not None:
+            is_upright = data.startswith(_TIFF_STARTS)  # the decoder of TIFF files turns them, whatever it is told
+            if image is not None and (upright or is_upright):
                 orientation, frames = _orientation_and_frames(data)
-                image = _turned(image, orientation)
-                if frames > 1:
+                if upright != is_upright:
+                    image = _turned(image, orientation if upright else _BACK.get(orientation, orientation))
+                if upright and frames > 1:
                     logger.warning("%s: has %d frames or pages; the first is taken", path, frames)
     except cv2.error:
         image = None

@@ -49,4 +49,6 @@ def make_split(
         raise InputError(f"{field}.{key} is not an option; remove it, or use one of: {', '.join(sorted(known))}")
     own = {key: options[key] for key in options if key in of_reader}
     rest = {key: value for key, value in options.items() if key not in {"root", *own}}
+    if not isinstance(options.get("root", root), str | Path):
+        raise InputError(f"{field}.root={options['root']!r}: expected the path of a folder")
     return Split(Path(options.get("root", root)), reader, own, transform(**rest))

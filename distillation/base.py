@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,6 +97,7 @@ class Distiller(Supervised):
     Attributes:
         needs_teachers: False if the method works without any, too.
         needs_labels: False if its terms read no labels, so that it teaches on images without any (data.unlabelled).
+        task: of the detectors that it trains, 'text' or 'objects'; None for both.
         strength: factor on the method's terms, which the engine raises from 0 to 1 (train_cfg.distillation_warmup).
         teacher_dtype: precision of the teachers: float32, or mixed precision with bfloat16 or float16; None for that of
             the student's training.
@@ -106,6 +108,7 @@ class Distiller(Supervised):
 
     needs_teachers: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = True
+    task: ClassVar[str | None] = None
     strength: float = 1.0
     teacher_dtype: torch.dtype | None = None
 
@@ -132,3 +135,18 @@ class Distiller(Supervised):
         mixed = torch.is_autocast_enabled(device) if self.teacher_dtype is None else dtype != torch.float32
         with torch.no_grad(), torch.autocast(device, dtype, enabled=mixed):
             yield
+
+
+def weights_of_teachers(name: str, given: Any, teachers: int) -> list[float]:
+    """A weight for each teacher, 1/number of teachers if none are given.
+
+    Raises:
+        InputError: others than so many finite numbers of 0 or more; it names `distiller.NAME`.
+    """
+    if given is None:
+        return [1 / teachers for _ in range(teachers)]
+    numbers = isinstance(given, Sequence) and all(isinstance(w, (int, float)) and 0 <= w < math.inf for w in given)
+    if not numbers or len(given) != teachers:
+        expected = f"a list of {teachers} numbers of 0 or more, one for each teacher"
+        raise InputError(f"distiller.{name}={given!r}: expected {expected}")
+    return list(given)

@@ -28,6 +28,8 @@ class FGDDistiller(Distiller):
         InputError: more than one teacher, or pyramids that differ.
     """
 
+    task = "objects"
+
     def __init__(
         self,
         student: nn.Module,

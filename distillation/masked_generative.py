@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from distillation.base import LEARNERS
 from distillation.text import TextDistiller, check_same_shape
 from models import TextOutput
+from models.layers import require_range
 
 
 @LEARNERS.register_module()
@@ -32,6 +33,7 @@ class MaskedGenerativeDistiller(TextDistiller):
         self.match_features()
         self.generate = nn.ModuleList(_generator(sum(teacher.neck.channels)) for teacher in self.teachers)
         self.weight = weight
+        require_range("distiller", 0, 1, masked=masked)
         self.masked = masked
 
     def terms(self, learnt: TextOutput, taught: TextOutput, batch: Any, number: int) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ class MutualDistiller(SoftMapDistiller):
         peer: the second student. It starts from ImageNet weights if the student does, not from `train_cfg.pretrain`.
         peer_weight: weight of the terms between the students.
         bce_weight, dice_weight, temperature: see SoftMapTerms.
+        feature_weight: see SoftMapDistiller; also of the other student's text feature.
     """
 
     given: ClassVar[tuple[str, ...]] = (*SoftMapDistiller.given, "peer")
@@ -44,6 +45,7 @@ class MutualDistiller(SoftMapDistiller):
             f"peer_{name}": loss for name, loss in self.learn(other, taught, batch).losses.items()
         }
         for name, one, two in (("mutual", learnt, other), ("peer_mutual", other, learnt)):
-            for term, value in self.warmed(self.terms(one, two, batch, 0)).items():
+            fixed = two._replace(fused=two.fused.detach(), logits=two.logits.detach())
+            for term, value in self.warmed(self.terms(one, fixed, batch, 0)).items():
                 losses[f"{name}_{term}"] = self.peer_weight * value
         return StepResult(losses, result.metrics)

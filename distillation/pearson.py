@@ -37,6 +37,8 @@ class PearsonDistiller(Distiller):
         InputError: pyramids that differ, or several teachers and another number of branches.
     """
 
+    task = "objects"
+
     def __init__(
         self, student: nn.Module, loss: nn.Module | None, teachers: Sequence[nn.Module], weight: float = 6.0
     ) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from distillation.base import Distiller, StepResult
+from distillation.base import Distiller, StepResult, weights_of_teachers
 from errors import InputError
 from models import TextOutput
 
@@ -25,10 +25,11 @@ class TextDistiller(Distiller):
         uses_pyramid: True if `terms` reads the teachers' pyramids; otherwise their memory is freed.
 
     Raises:
-        InputError: a wrong number of teacher weights, or output maps of teacher and student with different meanings.
+        InputError: wrong teacher weights, or output maps of teacher and student with different meanings.
     """
 
     uses_pyramid: ClassVar[bool] = False
+    task = "text"
 
     def __init__(
         self,
@@ -38,13 +39,7 @@ class TextDistiller(Distiller):
         teacher_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(student, loss, teachers)
-        if teacher_weights is None:
-            teacher_weights = [1 / len(teachers) for _ in teachers]
-        numbers = isinstance(teacher_weights, Sequence) and all(isinstance(w, (int, float)) for w in teacher_weights)
-        if not numbers or len(teacher_weights) != len(teachers):
-            expected = f"a list of {len(teachers)} numbers, one for each teacher"
-            raise InputError(f"distiller.teacher_weights={teacher_weights!r}: expected {expected}")
-        self.teacher_weights = teacher_weights
+        self.teacher_weights = weights_of_teachers("teacher_weights", teacher_weights, len(teachers))
         for number, teacher in enumerate(self.teachers, 1):
             own, other = student.head.maps, teacher.head.maps
             if len(own) == len(other) and own != other:

@@ -13,6 +13,8 @@ from mmengine.registry import Registry
 from errors import InputError
 from keywords import keywords
 
+_WEIGHTS = ("alpha", "beta", "gamma", "lambda_")  # of losses, besides those named so
+_DIVISORS = ("divisor", "temperature")
 _PLAIN = {int, float, str, bool, NoneType}
 
 
@@ -67,9 +69,14 @@ def check_values(path: str, part: Mapping[str, Any], kind: Callable) -> None:
 
 
 def _check_number(key: str, value: float) -> None:
-    """Refuses infinities and NaN, and loss weights of the wrong sign."""
-    if not math.isfinite(value) or (key.endswith("weight") and value < 0):
-        wanted = "0 or more" if key.endswith("weight") else "a finite number"
+    """Refuses infinities and NaN, loss weights below 0, and divisors of 0 or less."""
+    name = key.rpartition(".")[2]
+    least, wanted = -math.inf, "a finite number"
+    if name.endswith("weight") or name in _WEIGHTS:
+        least, wanted = 0, "0 or more"
+    elif name in _DIVISORS:
+        least, wanted = math.ulp(0), "a number above 0"
+    if not math.isfinite(value) or value < least:
         raise InputError(f"{key}={value!r}: expected {wanted}")
 
 

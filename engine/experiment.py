@@ -78,7 +78,8 @@ def experiment_of(config: Mapping[str, Any], path: str | Path) -> Experiment:
     task = task_of(config)
     task.check(config)
     data = _data(config["data"], task)
-    distiller = _distiller(config["distiller"]) if "distiller" in config else None
+    detects = MODELS.get(config["model"]["type"]).task
+    distiller = _distiller(config["distiller"], detects) if "distiller" in config else None
     if data.unlabelled and (distiller is None or distiller.kind.needs_labels):
         who = "a network alone" if distiller is None else distiller.kind.__name__
         raise InputError(f"data.unlabelled: {who} learns nothing without labels; use SoftMapDistiller, or leave it out")
@@ -110,6 +111,8 @@ def _data(data: Any, task: Task) -> DataSettings:
         raise InputError(f"data.root={data.get('root')!r}: expected the path of a folder")
     for key, least in (("batch_size", 1), ("num_workers", 0)):
         value = data.get(key, least)
+        if (key, value) == ("num_workers", None):
+            continue
         if type(value) is not int or value < least:
             raise InputError(f"data.{key}={value!r}: expected a whole number, {least} or more")
     if data.get("train") is None:
@@ -139,8 +142,11 @@ def _split(data: Mapping[str, Any], name: str, task: Task) -> Split | None:
     return None if section is None else task.split(f"data.{name}", section, data["root"], training=name == "train")
 
 
-def _distiller(distiller: Any) -> DistillerSettings:
+def _distiller(distiller: Any, detects: str) -> DistillerSettings:
     kind = LEARNERS.get(distiller["type"]) if isinstance(distiller, Mapping) and "type" in distiller else None
+    if kind and kind.task not in (None, detects):
+        kinds = ", ".join(sorted(name for name, kind in LEARNERS.module_dict.items() if kind.task in (None, detects)))
+        raise InputError(f"distiller.type='{kind.__name__}': is not for {detects}; use one of {kinds}")
     check_typed("distiller", distiller, LEARNERS, given=getattr(kind, "given", ()), own=("teachers",))
     entries = distiller.get("teachers", None if kind.needs_teachers else [])
     if not isinstance(entries, Sequence) or (kind.needs_teachers and not entries):

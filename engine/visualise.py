@@ -21,8 +21,13 @@ if TYPE_CHECKING:  # exported networks detect, and show it, without torch
 GROUND_TRUTH, IGNORED, DETECTED = (0, 200, 0), (160, 160, 160), (230, 40, 40)  # RGB
 SHOWN = 0.3  # lowest score of a box that is drawn
 _JPEG_START = b"\xff\xd8"
+MOST = 65500  # pixels of a side of a JPEG file
 _MARK = b"\xff\xfe\x00\x12KKDnet's picture"  # a comment segment: its length, then its text
 LARGEST_KERNEL, SMALLEST_KERNEL = (255, 220, 0), (230, 40, 40)
+
+
+class TooLarge(InputError):
+    """A picture that no JPEG file can hold."""
 
 
 def draw(image: np.ndarray, record: TextRecord | None, detections: Sequence[Detection]) -> np.ndarray:
@@ -112,10 +117,15 @@ def _corners(box: np.ndarray) -> np.ndarray:
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
     """Writes an RGB picture (H, W, 3) uint8 in the format of the file's extension, through a temporary file."""
+    height, width = picture.shape[:2]
+    if max(height, width) > MOST and path.suffix.lower() in (".jpg", ".jpeg"):
+        raise TooLarge(f"{path}: is not written: has {width}x{height} pixels, a JPEG file {MOST} a side at most")
     try:
-        data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
-    except cv2.error as error:
-        raise InputError(f"{path}: cannot encode a picture as '{path.suffix}'; use .jpg or .png") from error
+        encoded, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    except cv2.error:
+        encoded = False
+    if not encoded:
+        raise InputError(f"{path}: cannot encode a picture as '{path.suffix}'; use .jpg or .png")
     raw = data.tobytes()
     if raw.startswith(_JPEG_START):
         raw = _JPEG_START + _MARK + raw[len(_JPEG_START) :]

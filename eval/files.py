@@ -126,7 +126,7 @@ def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> b
 
 
 def _is_hidden(inside: PurePath) -> bool:
-    return "__MACOSX" in inside.parts or any(map(is_hidden, inside.parts))
+    return any(map(is_hidden, inside.parts))
 
 
 def decode(raw: bytes, where: str) -> str:

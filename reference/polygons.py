@@ -9,7 +9,7 @@ from post_processing import Detection
 
 
 def label_polygons(labels, score, network_size, original_size, min_area, min_score, bbox_type):
-    """Result of `labels_to_polygons`, from one full-size map per instance."""
+    """Result of `labels_to_polygons`, from one full-size map per instance; `bbox_type` 'points' for all its pixels."""
     (height, width), (height0, width0) = network_size, original_size
     large = [cv2.resize(m, (width, height), interpolation=cv2.INTER_NEAREST) for m in (labels, score)]
     labels, score = large
@@ -23,7 +23,9 @@ def label_polygons(labels, score, network_size, original_size, min_area, min_sco
             continue
         points = np.argwhere(member)[:, ::-1]
         flat = cv2.contourArea(cv2.convexHull(points.astype(np.int32))) == 0
-        if bbox_type == "rect":
+        if bbox_type == "points":
+            polygon, flat = points, False
+        elif bbox_type == "rect":
             polygon = cv2.boxPoints(cv2.minAreaRect(points.astype(np.int32)))
         else:
             mask = member.astype(np.uint8)
@@ -34,6 +36,6 @@ def label_polygons(labels, score, network_size, original_size, min_area, min_sco
         if flat:
             corners = [points + np.array([dx, dy]) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)]
             polygon = cv2.boxPoints(cv2.minAreaRect(np.concatenate(corners).astype(np.float32)))
-        scaled = polygon.astype(np.float64) * np.array([width0 / width, height0 / height])
+        scaled = (polygon.astype(np.float64) + 0.5) * np.array([width0 / width, height0 / height]) - 0.5
         found.append(Detection(scaled.astype(np.float32), mean))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -58,6 +59,16 @@ def picture(height: int = 96, width: int = 160, *boxes: tuple[int, int, int, int
 
 def save(path: Path, image: np.ndarray) -> Path:
     cv2.imwrite(str(path), image[..., ::-1])
+    return path
+
+
+def video(path: Path, frames: int, pictures: Sequence[np.ndarray] = ()) -> Path:
+    """A video of 10 frames a second, of pictures or of a box that goes to the right."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (160, 96))
+    assert writer.isOpened()
+    for number in range(frames):
+        writer.write(pictures[number] if pictures else picture(96, 160, (16 * number, 16, 16 * number + 48, 48)))
+    writer.release()
     return path
 
 

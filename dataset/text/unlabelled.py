@@ -41,7 +41,7 @@ class Pictures(TextParser):
     def __init__(self, root: Path | str, predictions: Path | str | None = None) -> None:
         self.root, self.issues = Path(root), DataIssues("data.unlabelled")
         found = sorted(self.root.rglob("*")) if self.root.is_dir() else []
-        self.paths = [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(p.name) and p.is_file()]
+        self.paths = [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() and not self._hidden(p)]
         if not self.paths:
             raise InputError(f"data.unlabelled.root={root!r}: there is no image; give a folder with some")
         self.text: list[list[np.ndarray]] = [[] for _ in self.paths]
@@ -55,6 +55,9 @@ class Pictures(TextParser):
         polygons = self.text[index]
         return TextRecord(self.paths[index], polygons, np.zeros(len(polygons), bool), [""] * len(polygons))
 
+    def _hidden(self, path: Path) -> bool:
+        return any(map(is_hidden, path.relative_to(self.root).parts))
+
     def _place(self, predictions: Path | str) -> None:
         found = read_predictions(predictions)
         for index, path in enumerate(self.paths):
@@ -65,7 +68,7 @@ class Pictures(TextParser):
         if sum(self.issues.counts.values()) == len(self):
             raise InputError(
                 f"data.unlabelled.predictions={str(predictions)!r}: is of none of the {len(self)} pictures in "
-                f"{self.root}; write it with predict.py --json"
+                f"{self.root}; write it with predict.py --json, of '{self.root}/**/*.jpg' if they lie in folders below"
             )
         self.issues.log()
 
@@ -86,7 +89,7 @@ def read_predictions(path: Path | str) -> dict[Path, list[np.ndarray]]:
     try:
         pictures = [entry for entry in json.loads(read_text(path, limit=None))["images"] if "frames" not in entry]
         return {Path(entry["file"]).resolve(): _polygons(entry["detections"]) for entry in pictures}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(
             f"data.unlabelled.predictions={str(path)!r}: expected what predict.py --json writes of text in pictures "
             f"({type(error).__name__}: {error})"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from distillation.base import LEARNERS, Distiller, StepResult
+from distillation.base import LEARNERS, Distiller, StepResult, weights_of_teachers
 from distillation.fgd_terms import LEVEL_STRIDES, PyramidTerms, box_masks
 from distillation.masks import centre_mask, proposal_mask
 from distillation.multineck.centers import Centers, centre_weights, nearest_mse
 from distillation.multineck.roi_features import TOP_CHANNELS, roi_descriptors
 from errors import InputError
+from models.layers import require_range
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class MultiNeckDistiller(Distiller):
     """
 
     given = (*Distiller.given, "centers")
+    task = "objects"
 
     def __init__(
         self,
@@ -77,12 +80,12 @@ class MultiNeckDistiller(Distiller):
         for heads in self.teachers.modules():
             if hasattr(heads, "predict_masks"):
                 heads.predict_masks = False  # a teacher's masks are not used, only its boxes and scores
-        weights = [1 / len(teachers)] * len(teachers) if weights is None else weights
-        for name, given in {"weights": weights, **({"centers": centers} if use_centres else {})}.items():
-            if len(given) != len(teachers):
-                raise InputError(
-                    f"distiller.{name}: {len(given)} given for {len(teachers)} teachers, one each is needed"
-                )
+        weights = weights_of_teachers("weights", weights, len(teachers))
+        require_range("distiller", 1, math.inf, top_channels=top_channels)
+        if use_centres and len(centers) != len(teachers):
+            raise InputError(
+                f"distiller.centers: {len(centers)} given for {len(teachers)} teachers, one each is needed"
+            )
 
         def terms(weight: float, object_weight: float) -> PyramidTerms:
             scaled = dict(alpha=weight * alpha, beta=weight * beta, gamma=weight * gamma, lambda_=weight * lambda_)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +15,9 @@ import numpy as np
 
 from engine.inference.predictor import Job
 from engine.inference.sources import Frame, Source, Video
-from engine.visualise import check_pictures, draw, draw_objects, save_picture
-from errors import InputError
-from files import check_output, write_aside
+from engine.visualise import TooLarge, check_pictures, draw, draw_objects, save_picture
+from errors import InputError, say
+from files import check_output, read_bytes, write_aside
 from post_processing import Detection
 
 STEEP, TALL = 60, 1.5  # see `straightened`
@@ -64,8 +66,11 @@ class Folder(Output):
         check_pictures(self.option, self.path, own=[source.path for source in sources])
 
     def save(self, name: str, picture: np.ndarray) -> None:
-        """Writes an RGB picture (H, W, 3) uint8."""
-        save_picture(self.path / f"{name}.jpg", picture)
+        """Writes an RGB picture (H, W, 3) uint8, or says that no JPEG file can hold it."""
+        try:
+            save_picture(self.path / f"{name}.jpg", picture)
+        except TooLarge as error:
+            say(str(error), sys.stderr)
 
 
 class Pictures(Folder):
@@ -76,6 +81,7 @@ class Pictures(Folder):
         self.classes = classes
         self._source: Source | None = None
         self._video: cv2.VideoWriter | None = None
+        self._frames = 0
         self._place = path
 
     def write(self, frame: Frame, job: Job) -> None:
@@ -88,8 +94,13 @@ class Pictures(Folder):
             return
         if self._source is not frame.source:
             self.close()
-            self.path.mkdir(parents=True, exist_ok=True)
             self._place = self.path / f"{frame.source.name}.mp4"
+            if frame.number:
+                raise InputError(
+                    f"{self.option} {self._place}: the {frame.number} frames before are those of an earlier run, and a "
+                    f"video is written as a whole; leave out {self.option}, or name another file for --jsonl"
+                )
+            self.path.mkdir(parents=True, exist_ok=True)
             size = picture.shape[1::-1]
             rate = Video(frame.source.path).rate
             self._video = cv2.VideoWriter(str(self._aside), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
@@ -97,14 +108,23 @@ class Pictures(Folder):
                 self._video = None
                 where = f"{self.option} {self._place}"
                 raise InputError(f"{where}: OpenCV cannot write this video of {size[0]}x{size[1]} pixels")
-            self._source = frame.source
+            self._source, self._frames = frame.source, 0
         self._video.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        self._frames += 1
 
     def close(self) -> None:
-        if self._video is not None:
-            self._video.release()
-            self._aside.replace(self._place)
-        self._source = self._video = None
+        video, self._source, self._video = self._video, None, None
+        if video is None:
+            return
+        video.release()
+        try:
+            whole = Video(self._aside).count >= self._frames  # OpenCV names no error
+        except InputError:
+            whole = False
+        if not whole:
+            self._aside.unlink(missing_ok=True)
+            raise InputError(f"{self.option} {self._place}: could not be written; is the disk full?")
+        self._aside.replace(self._place)
 
     @property
     def _aside(self) -> Path:
@@ -118,6 +138,10 @@ class Crops(Folder):
     def write(self, frame: Frame, job: Job) -> None:
         for number, detection in enumerate(job.result):
             self.save(f"{frame.name}_{number}", straightened(job.picture, detection.polygon))
+        number = len(job.result)  # of an earlier run, which found more
+        while (more := self.path / f"{frame.name}_{number}.jpg").is_file():
+            more.unlink()
+            number += 1
 
 
 class Maps(Folder):
@@ -182,10 +206,12 @@ class Json(Output):
         self.about, self.classes = about, classes
         self._order: list[Path] = []
         self._images: dict[Path, dict[str, Any]] = {}
-        self._skipped: list[dict[str, str]] = []
+        self._skipped: dict[Path, dict[str, str]] = {}
 
     def check(self, sources: Sequence[Source], read: Sequence[Path]) -> None:
         check_output(self.option, self.path, [*read, *(source.path for source in sources)], folder=False)
+        if self.path.is_file() and read_bytes(self.path, limit=None)[:1] not in (b"", b"{"):
+            raise InputError(f"{self.option} {self.path}: is a file of another kind; name a new one, FILE.json")
         self._order = [source.path for source in sources]
 
     def write(self, frame: Frame, job: Job) -> None:
@@ -198,11 +224,11 @@ class Json(Output):
             video["frames"].append({"frame": frame.number, "seconds": round(frame.seconds, 3), **own})
 
     def skip(self, source: Source, error: InputError) -> None:
-        self._skipped.append({"file": str(source.path), "error": str(error)})
+        self._skipped[source.path] = {"file": str(source.path), "error": str(error)}
 
     def close(self) -> None:
-        images = [self._images[path] for path in self._order if path in self._images]
-        content = {**self.about, "images": images, "skipped": self._skipped}
+        images, skipped = ([of[path] for path in self._order if path in of] for of in (self._images, self._skipped))
+        content = {**self.about, "images": images, "skipped": skipped}
         with write_aside(self.path) as aside:
             aside.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -259,6 +285,11 @@ def straightened(picture: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     if abs(angle) > (STEEP if width >= TALL * height else 45):
         width, height, angle = height, width, angle - np.copysign(90, angle)
     size = max(round(width), 1), max(round(height), 1)
+    # OpenCV warps no picture of more than 32767 pixels a side, so only what is near is taken.
+    reach = math.hypot(*size) / 2 + 4
+    left, top = (min(max(int(at - reach), 0), side - 1) for at, side in ((x, picture.shape[1]), (y, picture.shape[0])))
+    picture = picture[top : max(int(y + reach), top + 1), left : max(int(x + reach), left + 1)]
+    x, y = x - left, y - top
     matrix = cv2.getRotationMatrix2D((x, y), angle, 1.0)
     matrix[:, 2] += (size[0] - 1) / 2 - x, (size[1] - 1) / 2 - y
     return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

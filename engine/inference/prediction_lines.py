@@ -160,8 +160,13 @@ def merge(target: Path, shards: Sequence[Path]) -> tuple[int, int]:
             raise InputError(f"{path}: is not finished; run its command again, it goes on")
     _check_one_run(shards, abouts)
     latest = {(index, frame): (shard, offset) for index, frame, shard, offset in zip(*places)}
-    found = {index for index, frame in latest if frame != FAILED}
-    failed = sorted(index for index, frame in latest if frame == FAILED and index not in found)
+    found: dict[int, int] = {}  # where the last entry of an input is
+    for (index, frame), (_, offset) in latest.items():
+        if frame != FAILED:
+            found[index] = max(offset, found.get(index, 0))
+    failed = sorted(
+        index for (index, frame), (_, offset) in latest.items() if frame == FAILED and offset > found.get(index, 0)
+    )
     files = [path.open("rb") for path in shards]
 
     def line(key: tuple[int, int]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class Predictor(ABC):
         return load_predictor(path, device, precision or "32", threads, options)
 
     def __call__(self, images: Picture | Sequence[Picture]) -> Any:
-        """Detects in one picture, or in each of a list.
+        """Detects in one picture, or in each of a list. Threads may share a predictor.
 
         Args:
             images: an array (H, W, 3) uint8, RGB, or the path of an image file; or a list of these.
@@ -123,10 +123,13 @@ class Predictor(ABC):
             masks and `test_cfg.variant='segm'`, `segmentations`. All in pixels of the picture as people see it.
 
         Raises:
-            InputError: a file that cannot be read, an array of another kind, or output maps that are not finite.
+            InputError: a file that cannot be read, an array of another kind or something else, or output maps that are
+                not finite.
         """
         if isinstance(images, (np.ndarray, str, Path)):
             return self([images])[0]
+        if not isinstance(images, Iterable) or isinstance(images, (bytes, bytearray, memoryview)):
+            raise _other_kind("", images)
         results: dict[Hashable, Any] = {}
         for job in self.stream(enumerate(images)):
             if job.error is not None:
@@ -181,6 +184,8 @@ class Predictor(ABC):
         try:
             if isinstance(picture, np.ndarray):
                 _check_array(key, picture)
+            elif not isinstance(picture, (str, Path)):
+                raise _other_kind(key, picture)
             else:
                 picture = read_image(picture, upright=self.upright, most=self.largest)
         except InputError as error:
@@ -218,6 +223,13 @@ def check_finite(key: Hashable, name: str, values: np.ndarray) -> None:
             f"image {key}: the {name} that the network computes are not finite; try --precision 32, or another "
             "checkpoint: these weights have diverged"
         )
+
+
+def _other_kind(key: Hashable, picture: object) -> InputError:
+    return InputError(
+        f"image {key}: is of {type(picture).__name__}; expected an array (H, W, 3) uint8, RGB, such as "
+        "np.asarray(picture.convert('RGB')) of a PIL picture, or the path of a file"
+    )
 
 
 def _check_array(key: Hashable, image: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -132,13 +133,16 @@ class OpenVino:
             precision = precision or self.metadata.get("precision")
             settings["INFERENCE_PRECISION_HINT"] = "bf16" if precision == "bf16" else "f32"
             self.compiled = core.compile_model(model, "CPU", settings)
+            self._own = threading.local()
         except InputError:
             raise
         except Exception as error:  # see OnnxRuntime
             raise InputError(f"{path}: not an ONNX file that openvino takes; export it again") from error
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        return self.compiled(images)[0]
+        if not hasattr(self._own, "request"):  # those of one request would get each other's results
+            self._own.request = self.compiled.create_infer_request()
+        return self._own.request.infer(images)[0]
 
 
 def _require_file(path: str | Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from errors import InputError
 from files import IMAGE_SUFFIXES, composed, is_hidden
 
+_FRAME = re.compile(r"_\d{6,}$")  # what Frame.name appends
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 
 
@@ -82,13 +84,26 @@ def expand(inputs: Sequence[str]) -> list[Source]:
     return [Source(path, name, number) for number, (path, name) in enumerate(zip(paths, _names(list(paths))))]
 
 
+def left_out(inputs: Sequence[str]) -> list[str]:
+    """For each folder among the inputs that holds files of other kinds, a line that says how many, and of which."""
+    lines = []
+    for folder in filter(Path.is_dir, map(Path, inputs)):
+        kinds = [file.suffix.lower() for file in folder.iterdir() if file.is_file() and not is_hidden(file.name)]
+        others = [kind for kind in kinds if kind not in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)]
+        if others:
+            named = ", ".join(sorted({kind or "no suffix" for kind in others}))
+            lines.append(f"{folder}: {len(others)} files of other kinds are left out ({named})")
+    return lines
+
+
 def _is_picture(file: Path) -> bool:
     return file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES) and not is_hidden(file.name) and file.is_file()
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The stem of each file; numbered from the second file of a stem on."""
-    taken: set[str] = set()
+    """The stem of each file; numbered from the second file of a stem on, or if it is that of a video's frame."""
+    videos = {composed(path.stem).casefold() for path in paths if path.suffix.lower() in VIDEO_SUFFIXES}
+    taken = {stem for path in paths if _FRAME.sub("", stem := composed(path.stem).casefold()) in videos} - videos
     seen: Counter[str] = Counter()
     names = []
     for path in paths:
@@ -115,6 +130,10 @@ class Video:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:  # OpenCV would end the process
+            raise InputError(f"{str(path)!a}: its name is not UTF-8; rename the video") from error
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise InputError(f"{path}: not a video that OpenCV can decode; convert it, or name its frames as images")
@@ -125,7 +144,7 @@ class Video:
         """Pictures (H, W, 3) uint8, RGB, upright.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none; or, after those that there are, that many are missing.
         """
         number = 0
         while True:
@@ -137,6 +156,8 @@ class Video:
         self._capture.release()
         if not number:
             raise InputError(f"{self.path}: holds no frame that can be decoded; copy or convert the video again")
+        if number < min(self.count - 2, 0.98 * self.count):  # what the file says is often one too many
+            raise InputError(f"{self.path}: ends after {number} of {self.count} frames; copy the video again")
 
 
 def frames_of(source: Source) -> Iterable[tuple[Frame, np.ndarray | Path]]:

@@ -157,6 +157,10 @@ class WeightAverage(WeightAveraging):
         super().__init__(multi_avg_fn=self._update)
         self.decay = decay
 
+    def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        self._device = trainer.strategy.root_device  # the module itself comes there later
+        super().setup(trainer, module, stage)
+
     @contextmanager
     def applied(self, trainer: L.Trainer, module: L.LightningModule) -> Iterator[None]:
         """Context in which the module has the averaged weights."""

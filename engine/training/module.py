@@ -10,7 +10,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distillation import Learner
 from engine.settings import TrainSettings
@@ -20,7 +20,6 @@ from errors import InputError
 logger = logging.getLogger(__name__)
 
 REMEDY = "training stopped, the checkpoints are those of the epoch before; try a lower train_cfg.lr or --precision 32"
-GROUPS = 4  # of parameters in the optimiser
 _STATES = {"state_dict", "current_model_state"}  # with an average of weights, state_dict is the average
 
 
@@ -70,9 +69,10 @@ class TrainingModule(L.LightningModule):
                 f"the machines resume after different epochs ({epochs.tolist()}): they see different files"
             )
         self._first_step = self.trainer.global_step
-        for group, options in zip(self.optimizers().param_groups, self._groups()):
-            del options["params"]
-            group |= options  # a resumed checkpoint holds those of the earlier run
+        optimizer = self.optimizers().optimizer
+        for group, options in zip(optimizer.param_groups, self.parameter_groups()):
+            del options["params"]  # a resumed checkpoint holds the options of the earlier run
+            group |= options | {key: value for key, value in optimizer.defaults.items() if key == "fused"}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self.batches_done = batch_idx
@@ -131,16 +131,19 @@ class TrainingModule(L.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         kind = getattr(torch.optim, self.settings.optimizer)
         fused = {} if kind is torch.optim.SGD else {"fused": self.settings.clip_grad is None}
-        return kind(self._groups(), lr=self.settings.lr, **fused)
+        return kind(self.parameter_groups(), lr=self.settings.lr, **fused)
 
-    def _groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with options that are constant during a run, and may be changed when it is resumed."""
         s = self.settings
         momentum = {"momentum": s.momentum} if s.optimizer == "SGD" else {}
         parameters = {name: p for name, p in self.learner.named_parameters() if p.requires_grad}
+        layer_norms = [module for module in self.learner.modules() if isinstance(module, nn.LayerNorm)]
+        of_planes = {id(p) for module in layer_norms for p in module.parameters()}  # have more than one dimension
+        kinds = {name: (".backbone." in name, p.ndim < 2 or id(p) in of_planes) for name, p in parameters.items()}
         groups = []
         for backbone, norms in product((True, False), repeat=2):
-            own = [p for name, p in parameters.items() if (".backbone." in name, p.ndim < 2) == (backbone, norms)]
+            own = [p for name, p in parameters.items() if kinds[name] == (backbone, norms)]
             decay = 0.0 if norms and not s.decay_norms else s.weight_decay
             factor = s.backbone_lr_factor if backbone else 1.0
             groups.append({"params": own, "weight_decay": decay, "lr_factor": factor, **momentum})

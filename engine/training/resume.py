@@ -16,7 +16,7 @@ from distillation.multineck.provenance import tensors_sha256
 from engine.experiment import Experiment
 from engine.settings import TrainSettings
 from engine.training.callbacks import RESUME_FILE
-from engine.training.module import GROUPS, TrainingModule
+from engine.training.module import TrainingModule
 from errors import InputError
 from models.identity import meaning
 from models.weights import read_checkpoint, state_dict_of
@@ -81,8 +81,9 @@ def resume_point(
     different = [k for k in {*own, *state} if k not in own or k not in state or own[k].shape != state[k].shape]
     if different:
         raise InputError(f"{path}: of another architecture ({len(different)} tensors, {min(different)}, ...)")
-    groups = [len(optimizer["param_groups"]) for optimizer in content.get("optimizer_states", ())]
-    if not isinstance(before, Mapping) or groups != [GROUPS]:
+    groups = [group for optimizer in content.get("optimizer_states", ()) for group in optimizer["param_groups"]]
+    sizes = [[len(group["params"]) for group in some] for some in (groups, module.parameter_groups())]
+    if not isinstance(before, Mapping) or sizes[0] != sizes[1]:
         raise InputError(f"{path}: written by an earlier version; start anew with train_cfg.pretrain={folder}/...")
     _compare(path, dict(_facts(_spelt_out(before))), dict(_facts(_spelt_out(run))))
     done, whole = before["epochs"], module.settings.epoch * module.settings.parts
@@ -92,8 +93,12 @@ def resume_point(
 
 
 def _spelt_out(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Identity of a run with all defaults of its model and train_cfg sections, so that giving one is no change."""
-    config = {**run["config"], "model": meaning(run["config"]["model"], training=True)}
+    """Identity of a run with all defaults of its model and train_cfg sections, so that giving one is no change.
+
+    `recompute` saves memory and changes nothing else.
+    """
+    model = {key: value for key, value in meaning(run["config"]["model"], training=True).items() if key != "recompute"}
+    config = {**run["config"], "model": model}
     config["train_cfg"] = {f.name: f.default for f in fields(TrainSettings)} | dict(config.get("train_cfg", {}))
     return {**run, "config": config}
 

@@ -27,6 +27,7 @@ from engine.files import lock_folder, remove_leftovers
 from engine.inference.evaluator import Evaluator
 from engine.outputs import data_places
 from engine.precision import DTYPES, PRECISIONS, check_precision, resolve_device
+from engine.settings import TrainSettings
 from engine.training.callbacks import (
     RESUME_FILE,
     Checkpoints,
@@ -55,16 +56,18 @@ logger = logging.getLogger(__name__)
 RESULTS = "val_results"  # in the folder of a run
 
 
-def build_learner(cfg: Experiment, dataset: Dataset | None = None) -> Learner:
+def build_learner(cfg: Experiment, dataset: Dataset | None = None, resumed: bool = False) -> Learner:
     """The learner of an experiment: supervised, or the distiller with its trained teachers.
 
     Args:
         cfg: the experiment.
         dataset: the training split, which object detectors, teachers and class centres must fit; text needs none.
+        resumed: without the weights to start from, whose files may be gone.
     """
-    student = new_detector(cfg.model)
+    student = new_detector(cfg.model, pretrained=not resumed)
     cfg.task.check_student(student, cfg.data.train, dataset)
-    _start_weights(student, cfg)
+    if not resumed:
+        _start_weights(student, cfg)
     loss = None if cfg.loss is None else LOSSES.build(cfg.loss)
     if cfg.distiller is None:
         return cfg.task.supervised(student, loss)
@@ -73,7 +76,7 @@ def build_learner(cfg: Experiment, dataset: Dataset | None = None) -> Learner:
     if "centers" in kind.given and options.get("use_centres", True):
         options["centers"] = centers_of(cfg, teachers, dataset)
     if "peer" in kind.given:
-        options["peer"] = new_detector(cfg.model)
+        options["peer"] = new_detector(cfg.model, pretrained=not resumed)
     return kind(student, loss, [teacher.network for teacher in teachers], **options)
 
 
@@ -90,6 +93,16 @@ def _start_weights(student: torch.nn.Module, cfg: Experiment) -> None:
     frozen, total = sum(size for size, trained in sizes if not trained), sum(size for size, _ in sizes)
     if frozen:
         logger.info("student: %.2f of %.2f million parameters are frozen", frozen / 1e6, total / 1e6)
+
+
+def _warn_unreached(settings: TrainSettings, steps: int, distilled: bool) -> None:
+    """Logs what is planned for later than the end, with this number of steps in an epoch or part of one."""
+    total = settings.epoch * settings.parts * steps
+    for name in ("warmup", *(["distillation_warmup"] if distilled else [])):
+        if total and getattr(settings, name) >= total:
+            logger.warning("train_cfg.%s=%d: the whole run has %d steps", name, getattr(settings, name), total)
+    if not isinstance(settings.schedule, str) and all(epoch >= settings.epoch for epoch in settings.schedule):
+        logger.warning("train_cfg.schedule=%s: the rate never falls in %d epochs", settings.schedule, settings.epoch)
 
 
 def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precision: str | None = None) -> Path:
@@ -116,7 +129,8 @@ def train(cfg: Experiment, args: argparse.Namespace, name: str, teacher_precisio
     L.seed_everything(settings.seed, verbose=False)
     data = DataModule(task, cfg.data, settings.seed, settings.parts, processes)
     steps = math.ceil(data.batches_per_epoch / settings.grad_accumulation)
-    learner = build_learner(cfg, data.dataset)
+    _warn_unreached(settings, steps, cfg.distiller is not None)
+    learner = build_learner(cfg, data.dataset, resumed=args.resume and (folder / RESUME_FILE).is_file())
     if teacher_precision:
         learner.teacher_dtype = DTYPES[teacher_precision]
     compile_networks([n for n in learner.modules() if isinstance(n, (TextDetector, RCNN))], args.compile)

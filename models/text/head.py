@@ -93,9 +93,16 @@ def with_finer_maps(state: Mapping[str, Tensor], network: nn.Module) -> dict[str
         if isinstance(head, SeparablePANHead):
             for key, own in head[2].state_dict(prefix=f"{name}.2.").items():
                 given = state.get(key)
-                if given is not None and given.dim() == own.dim() and len(own) in (4 * len(given), 16 * len(given)):
-                    result[key] = given.repeat_interleave(len(own) // len(given), dim=0)
+                for scale in (s for s in (1, 2, 4) if s < head.upscale):
+                    if given is not None and given.shape == (len(PAN_MAPS) * scale**2, *own.shape[1:]):
+                        result[key] = _repeated(given, scale, head.upscale // scale)
     return result
+
+
+def _repeated(rows: Tensor, scale: int, times: int) -> Tensor:
+    """Rows of maps of `scale` x `scale` pixels, in the order of PixelShuffle, for `times` as many along each side."""
+    pixels = rows.unflatten(0, (len(PAN_MAPS), scale, scale))
+    return pixels.repeat_interleave(times, 1).repeat_interleave(times, 2).flatten(0, 2)
 
 
 @MODELS.register_module()

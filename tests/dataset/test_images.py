@@ -197,7 +197,7 @@ def test_undecodable_and_missing_images(tmp_path, content):
         read_image(path)
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_upright_as_viewers_show_it(tmp_path, suffix, orientation):
     exif = Image.Exif()

@@ -114,9 +114,9 @@ def test_all_teachers_stay_frozen_and_out_of_the_student(student, teachers):
     assert set(learner.student_state_dict()) == set(build_detector(small_model()).state_dict())
 
 
-@pytest.mark.parametrize("weights", [[1.0], [0.2, 0.3, 0.5], 0.5, "ab", [0.5, None]])
+@pytest.mark.parametrize("weights", [[1.0], [0.2, 0.3, 0.5], 0.5, "ab", [0.5, None], [1.0, -1.0], [1.0, 1e999]])
 def test_other_than_a_number_for_each_teacher_is_refused(student, teachers, weights):
-    with pytest.raises(InputError, match=r"teacher_weights=.*list of 2 numbers, one for each teacher"):
+    with pytest.raises(InputError, match=r"teacher_weights=.*list of 2 numbers of 0 or more, one for each teacher"):
         KernelMaskDistiller(student, PANLoss(), teachers, teacher_weights=weights)
 
 

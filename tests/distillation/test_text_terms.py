@@ -126,11 +126,13 @@ def mask_of(batch):
 
 def test_a_student_is_not_pulled_towards_its_own_maps():
     """Each term between the students moves one of them: the other is a teacher there."""
-    learner = mutual(0)
+    learner = mutual(0, feature_weight=1.0)
     losses = learner(random_batch()).losses
     for name, moved, still in (
         ("mutual_soft_bce", learner.student, learner.peer),
         ("peer_mutual_soft_bce", learner.peer, learner.student),
+        ("mutual_soft_feature", learner.student, learner.peer),
+        ("peer_mutual_soft_feature", learner.peer, learner.student),
     ):
         learner.zero_grad()
         losses[name].backward(retain_graph=True)

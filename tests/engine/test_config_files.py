@@ -127,6 +127,36 @@ def test_weights_of_losses_below_nothing_are_refused(option):
     load_experiment("config/kkd/r18_ctw.py", [f"{key}=0"])
 
 
+@pytest.mark.parametrize(
+    "option, wanted",
+    [
+        ("distiller.type=FGDTextDistiller distiller.alpha=-1", "expected 0 or more"),
+        ("distiller.divisor=0", "expected a number above 0"),
+        ("distiller.divisor=-6", "expected a number above 0"),
+        ("distiller.type=SoftMapDistiller distiller.temperature=0", "expected a number above 0"),
+        ("distiller.divisor=1e999", "expected a number above 0"),
+        ("distiller.type=FGDDistiller", "is not for text; use one of .*KernelMaskDistiller, "),
+        ("distiller.type=MultiNeckDistiller", "is not for text"),
+        ("distiller.type=PearsonDistiller", "is not for text"),
+        ("data.train.root=5", "expected the path of a folder"),
+        ("data.test.root=5", "expected the path of a folder"),
+    ],
+)
+def test_what_no_distillation_or_data_can_be_is_refused(configs, option, wanted):
+    *kind, changed = option.split()
+    with pytest.raises(InputError, match=rf"{changed.partition('=')[0]}=.*: {wanted}"):
+        load_experiment(configs["distill"], [*kind, changed])
+
+
+def test_a_text_distiller_is_not_for_objects():
+    with pytest.raises(InputError, match=r"type='SoftMapDistiller': is not for objects; use one of FGDDistiller"):
+        load_experiment("config/multineck/fgd_faster_r101_to_faster_r50_coco.py", ["distiller.type=SoftMapDistiller"])
+
+
+def test_the_number_of_data_workers_may_be_left_to_the_machine():
+    assert load_experiment("config/kkd/r18_ctw.py", ["data.num_workers=None"]).data.num_workers is None
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on Windows")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.py")

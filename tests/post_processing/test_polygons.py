@@ -38,7 +38,7 @@ def label_maps(draw):
 def test_equals_full_size_reference(case, min_area, min_score, bbox_type):
     expected = label_polygons(*case, min_area, min_score, bbox_type)
     got = labels_to_polygons(*case, min_area=min_area, min_score=min_score, bbox_type=bbox_type)
-    outlines = label_polygons(*case, min_area, min_score, "poly")
+    outlines = label_polygons(*case, min_area, min_score, "points")
     assert len(got) == len(expected) == len(outlines)
     for ours, theirs, outline in zip(got, expected, outlines):
         assert ours.polygon.dtype == np.float32 and len(ours.polygon) >= 3
@@ -61,14 +61,14 @@ def test_hand_computed_polygon():
     labels, score = blob()
     (found,) = labels_to_polygons(labels, score, (40, 48), (20, 96))
     # Columns 12..31 and rows 8..19 of the network input; twice as wide and half as high in the original.
-    assert sorted(map(tuple, found.polygon.tolist())) == [(24, 4), (24, 9.5), (62, 4), (62, 9.5)]
+    assert sorted(map(tuple, found.polygon.tolist())) == [(24.5, 3.75), (24.5, 9.25), (62.5, 3.75), (62.5, 9.25)]
     assert found.score == pytest.approx(0.9)
 
 
 def test_coordinates_are_not_rounded():
     labels, score = blob()
     (found,) = labels_to_polygons(labels, score, (40, 48), (33, 37))
-    assert found.polygon[:, 0].max() == np.float32(31 * 37 / 48)
+    assert found.polygon[:, 0].max() == np.float32(31.5 * 37 / 48 - 0.5)
 
 
 def test_thresholds_are_inclusive():

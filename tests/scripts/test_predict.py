@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from exported_networks import ONE, TWO, boxes, close_to, needs_packages, picture, predict, save
+from exported_networks import ONE, TWO, boxes, close_to, needs_packages, picture, predict, save, video
 from PIL import Image
 from processes import wait_until
 
@@ -152,15 +152,6 @@ def test_names_that_meet_are_kept_apart(bright_model, photos, tmp_path):
     assert {path.name for path in (tmp_path / "vis").iterdir()} == {"one.jpg", "one_2.jpg", "two.jpg"}
     found = {Path(i["file"]).parent.name: i["name"] for i in json.loads((tmp_path / "a.json").read_text())["images"]}
     assert found["deep"] in ("one", "one_2")
-
-
-def video(path: Path, frames: int) -> Path:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (160, 96))
-    assert writer.isOpened()
-    for number in range(frames):
-        writer.write(picture(96, 160, (16 * number, 16, 16 * number + 48, 48)))
-    writer.release()
-    return path
 
 
 def test_a_video_gives_a_video(bright_model, tmp_path):

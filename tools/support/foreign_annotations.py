@@ -269,7 +269,8 @@ def _points(values: list, where: str, least: int = 3) -> np.ndarray:
 
 def _size(entry: Mapping, width: str, height: str) -> tuple[int, int] | None:
     size = entry.get(width), entry.get(height)
-    return size if all(isinstance(side, int) for side in size) else None
+    whole = all(isinstance(side, int) or (isinstance(side, float) and side.is_integer()) for side in size)
+    return tuple(map(int, size)) if whole else None
 
 
 def _require(path: Path, what: str) -> None:

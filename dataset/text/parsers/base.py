@@ -167,7 +167,7 @@ class FilePairParser(TextParser):
     def _checked_labels(self, labels: Sequence[str] | None) -> tuple[str, ...]:
         if labels is None:
             return self.default_ignore_labels
-        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
             raise InputError(f"data.train.ignore_labels is {labels!r}; give a list of transcriptions, as ['###']")
         return tuple(labels)
 

@@ -30,7 +30,8 @@ def folder(tmp_path):
         path = tmp_path / "pictures" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), rng.integers(0, 255, (90, 120, 3), np.uint8))
-    for name in ("notes.txt", ".hidden.jpg", "a/._c.png"):
+    for name in ("notes.txt", ".hidden.jpg", "a/._c.png", ".thumbs/b.jpg", "__MACOSX/a/b.jpg"):
+        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "pictures" / name).write_text("no picture")
     return tmp_path / "pictures"
 
@@ -91,6 +92,12 @@ def test_pictures_are_upright_as_their_detections_are(folder):
         ('{"images": [{"file": "b.jpg", "detections": [{"polygon": [[0, 0], [9, 9]]}]}]}', "less than 3 points"),
         ('{"images": [{"file": "b.jpg", "detections": [{"polygon": [[0, 0], [9, NaN], [9, 9]]}]}]}', "not of numbers"),
         ('{"images": [{"file": "other.jpg", "detections": []}]}', r"is of none of the 4 pictures in .*pictures"),
+        (
+            '{"images": [{"file": "b.jpg", "detections": [{"polygon": [[1e999, 0], [9, 9], [9, 0]]}]}]}',
+            "not of numbers",
+        ),
+        (f'{{"images": [{{"file": "b.jpg", "detections": [{{"polygon": [[{10**400}, 0]]}}]}}]}}', "OverflowError"),
+        ("[" * 100_000, "RecursionError"),
         (None, "no.json"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import run_script
+from exported_networks import needs_packages, picture
+from PIL import Image
 from stage_configs import SHAPES, write_configs
 
 from dataset import read_image
@@ -131,6 +134,28 @@ def test_photographs_of_any_size(text, tmp_path):
 def test_arrays_that_are_no_images(text, shape, kind):
     with pytest.raises(InputError, match=r"image 0: an array .* expected \(H, W, 3\) uint8, RGB"):
         Predictor.load(text[0], device="cpu")(np.zeros(shape, kind))
+
+
+@pytest.mark.parametrize("what", [b"\x89PNG", bytearray(b"a"), Image.new("RGB", (8, 8)), 5, None])
+def test_what_is_no_picture_is_said(text, what):
+    """Bytes are no list of numbers, which would be those of open files."""
+    predictor = Predictor.load(text[0], device="cpu")
+    for given in (what, [what]):
+        with pytest.raises(InputError, match=r"is of \w+; expected an array \(H, W, 3\) uint8"):
+            predictor(given)
+
+
+@needs_packages
+@pytest.mark.parametrize("runtime", ["onnx", "openvino", "torch"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_threads_may_share_a_predictor(text, bright_model, runtime, workers):
+    path = text[0] if runtime == "torch" else bright_model
+    predictor = Predictor.load(path, runtime, "cpu", threads=1, workers=workers)
+    pictures = [picture(96, 160, *[(16, 8 + 24 * i, 80, 24 + 24 * i) for i in range(n)]) for n in range(4)]
+    expected = [str(predictor(image)) for image in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: str(predictor(pictures[number % 4])), range(80)))
+    assert len({*expected}) == 4 and found == expected * 20
 
 
 def test_files_that_are_no_images_and_checkpoints_that_know_no_config(text, tmp_path):

@@ -115,3 +115,20 @@ def test_a_peer_starts_from_other_weights_and_is_trained(steps_of, configs, tmp_
     assert len(steps) == 6 and len(steps[0].before) == 2 * len(one)
     state = read_checkpoint(tmp_path / "run" / "checkpoint_last.pth.tar")["state_dict"]
     assert state.keys() == learner.student.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["train_cfg.warmup=6"], "train_cfg.warmup=6: the whole run has 6 steps"),
+        (["train_cfg.distillation_warmup=7"], "train_cfg.distillation_warmup=7: the whole run has 6 steps"),
+        (["train_cfg.schedule=[2,3]"], "train_cfg.schedule=[2, 3]: the rate never falls in 2 epochs"),
+        (["train_cfg.warmup=5", "train_cfg.schedule=[1,3]"], None),
+    ],
+)
+def test_what_is_planned_for_later_than_the_end_is_said(configs, teacher, tmp_path, options, said):
+    output = run_script(
+        "knowledge_distillation_train.py", configs["distill"], "--device", "cpu", "--work-dir", tmp_path,
+        "--checkpoint_t", teacher, "--max-steps", 1, "--cfg-options", "train_cfg.val_interval=0", *options,
+    )  # fmt: skip
+    assert (said in output) if said else ("the whole run" not in output and "never falls" not in output)

@@ -149,6 +149,19 @@ def test_what_makes_another_run_of_it_is_refused(resume, options, named):
     assert (folder / "resume.ckpt").is_file() and (folder / "checkpoint_last.pth.tar").is_file()
 
 
+def test_what_a_run_started_from_is_not_needed_any_more_and_memory_may_be_saved(configs, resume, interrupted, tmp_path):
+    """On the file of initial weights nothing depends after the start; recomputation changes no result."""
+    alone, _, _ = resume()
+    expected = read_checkpoint(alone / "checkpoint_last.pth.tar")["state_dict"]
+    shutil.rmtree(alone)
+    gone = [f"train_cfg.pretrain={tmp_path}/gone.pth.tar", "model.recompute=True"]
+    folder, _, _ = resume(*gone)
+    found = read_checkpoint(folder / "checkpoint_last.pth.tar")["state_dict"]
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    command = ["train.py", configs["student"], "--device", "cpu", "--work-dir", tmp_path / "new", "--resume"]
+    assert "gone.pth.tar: no such checkpoint" in run_script(*command, "--cfg-options", *BASE, *gone, code=2)
+
+
 def test_fewer_epochs_than_are_done(configs, resume, tmp_path):
     folder, _, _ = resume()
     command = ["train.py", configs["student"], "--device", "cpu", "--work-dir", folder, "--resume", "--cfg-options"]

@@ -2,14 +2,18 @@
 
 import copy
 import json
+from types import SimpleNamespace
 
+import lightning as L
 import pytest
 import torch
 from conftest import ROOT, run_process, run_script
+from torch.optim.swa_utils import AveragedModel
 from training_record import Draw, norm, note_draws, rates
 
 from engine.experiment import load_experiment
 from engine.training import run as training
+from engine.training.callbacks import WeightAverage
 from engine.training.checkpoint import new_detector
 from models.weights import read_checkpoint
 
@@ -80,10 +84,15 @@ def test_adam_has_the_weight_decay_of_the_config(steps_of, kind, clip):
 
 @pytest.mark.parametrize("norms", [True, False])
 def test_norms_and_biases_decay_only_if_asked_for(steps_of, norms):
+    """Also of the transformer, whose norm has the size of a plane of tokens."""
+    transformer = "model.transformer={'type':'VisualTransformer','channels':16,'tokens':7}"
     options = ["train_cfg.optimizer=SGD", "train_cfg.momentum=0.0", "train_cfg.weight_decay=0.3", "train_cfg.epoch=1"]
-    for step in steps_of(*options, f"train_cfg.lr={LR}", f"train_cfg.decay_norms={norms}"):
-        for options, before, gradient, after in zip(step.options, step.before, step.gradients, step.after):
-            decay = 0.3 if before.ndim > 1 or norms else 0.0
+    for step in steps_of(*options, f"train_cfg.lr={LR}", f"train_cfg.decay_norms={norms}", transformer):
+        planes = [before.ndim == 2 for before in step.before]
+        assert sum(planes) == 2
+        for plane, options, before, *rest in zip(planes, step.options, step.before, step.gradients, step.after):
+            gradient, after = rest
+            decay = 0.3 if (before.ndim > 1 and not plane) or norms else 0.0
             torch.testing.assert_close(after, before - options["lr"] * (gradient + decay * before))
 
 
@@ -104,6 +113,16 @@ def test_the_backbone_has_its_share_of_the_learning_rate(steps_of, configs):
 
 
 # ------------------------------------------------------------------------------------------------------ the average
+
+
+def test_the_average_is_kept_on_the_device_that_trains():
+    """The module itself comes there only later; here the device is one without memory."""
+    average, there = WeightAverage(0.9), torch.device("meta")
+    module = L.LightningModule()
+    module.layer = torch.nn.Linear(2, 3)
+    average.setup(SimpleNamespace(strategy=SimpleNamespace(root_device=there)), module, "fit")
+    [copied] = [value for value in vars(average).values() if isinstance(value, AveragedModel)]
+    assert {p.device for p in copied.parameters()} == {there} and module.layer.weight.device == torch.device("cpu")
 
 
 def test_what_is_measured_and_saved_is_the_average_of_the_weights(steps_of, tmp_path, monkeypatch):

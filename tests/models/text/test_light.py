@@ -135,6 +135,18 @@ def test_separable_head_equals_its_formula_and_has_the_maps_of_pan():
     torch.testing.assert_close(head(x), expected)
 
 
+@pytest.mark.parametrize("before, upscale", [(1, 2), (1, 4), (2, 4)])
+def test_a_finer_head_begins_with_the_maps_of_the_coarser_one(before, upscale):
+    torch.manual_seed(0)
+    coarse, fine = (nn.ModuleDict({"head": SeparablePANHead(8, 4, upscale=n)}) for n in (before, upscale))
+    nn.init.normal_(coarse["head"][2].weight)  # pixels of one map differ, as after a training
+    nn.init.normal_(coarse["head"][2].bias)
+    fine.load_state_dict(with_finer_maps(coarse.state_dict(), fine))
+    x, times = torch.randn(2, 8, 6, 5), upscale // before
+    expected = coarse["head"](x).repeat_interleave(times, 2).repeat_interleave(times, 3)
+    torch.testing.assert_close(fine["head"](x), expected)
+
+
 @pytest.mark.parametrize("upscale", [2, 4])
 def test_a_finer_head_has_maps_whose_pixels_are_at_first_those_of_the_feature_and_learn_apart(upscale):
     torch.manual_seed(0)
