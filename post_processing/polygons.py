@@ -262,9 +262,7 @@ def labels_to_polygons(
     masks = _masks(labels, found, instances.boxes[found], rows, columns)
     outlines = [_outline(contours, bbox_type) for contours in _contours(masks, positions)]
     scale = np.array([original_size[1] / width, original_size[0] / height])
-    centres = (
-        np.concatenate(outlines).astype(np.float64) + 0.5
-    ) * scale - 0.5  # as the resize of the picture maps them
+    centres = (np.concatenate(outlines).astype(np.float64) + 0.5) * scale - 0.5  # as the picture was resized
     polygons = _split(centres.astype(np.float32), outlines)
     return [Detection(*both) for both in zip(polygons, instances.score[found].tolist())]
 
