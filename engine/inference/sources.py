@@ -18,6 +18,8 @@ from files import IMAGE_SUFFIXES, composed, is_hidden
 _FRAME = re.compile(r"_\d{6,}$")  # what Frame.name appends
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 
+COUNTED = (".mp4", ".m4v", ".mov", ".avi")  # hold the number of their frames
+
 
 @dataclass(frozen=True)
 class Source:
@@ -156,7 +158,8 @@ class Video:
         self._capture.release()
         if not number:
             raise InputError(f"{self.path}: holds no frame that can be decoded; copy or convert the video again")
-        if number < min(self.count - 2, 0.98 * self.count):  # what the file says is often one too many
+        # Other kinds hold no count: it is guessed from a rate, which may vary. What is held may be a few too many.
+        if self.path.suffix.lower() in COUNTED and number < min(self.count - 2, 0.98 * self.count):
             raise InputError(f"{self.path}: ends after {number} of {self.count} frames; copy the video again")
 
 
