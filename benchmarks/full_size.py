@@ -23,6 +23,7 @@ from harness import ROOT, machine
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from command_line import Parser
+from engine import cli
 from engine.experiment import load_experiment
 from engine.inference.parallel import worker_count
 from engine.precision import PRECISIONS, fastest_precision, resolve_device
@@ -38,6 +39,13 @@ CONFIGS = {TEACHER: "config/kkd/r50_ic15.py", ALONE: "config/kkd/r18_ic15.py", D
 LAST = "checkpoint_last.pth.tar"
 STEPS, WARM_UP = 12, 4  # timed, and before
 MARGIN = 0.9  # of the time that is planned with: machines slow down
+
+
+def training_arguments() -> argparse.Namespace:
+    """What train.py has without options."""
+    parser = cli.parser("")
+    cli.training_options(parser)
+    return parser.parse_args([])
 
 
 class FullSize:
@@ -109,10 +117,9 @@ class FullSize:
                 if name == DISTILLED:
                     options.append(f"distiller.teachers.0.checkpoint={teacher}")
                 cfg = load_experiment(ROOT / config, options)
-                args = argparse.Namespace(
-                    work_dir=Path(folder) / name, device=self.args.device, precision=self.args.precision, devices=1,
-                    nodes=1, sync_batchnorm=False, profile=None, resume=False, max_steps=STEPS + WARM_UP,
-                )  # fmt: skip
+                args = training_arguments()
+                args.work_dir, args.device, args.precision = Path(folder) / name, self.args.device, self.args.precision
+                args.devices, args.max_steps = 1, STEPS + WARM_UP
                 ends: list[float] = []
                 handle = register_optimizer_step_post_hook(lambda *_: ends.append(time.monotonic()))  # noqa: B023
                 begin = time.monotonic()

@@ -5,7 +5,6 @@ python benchmarks/gain_report.py benchmarks/results/gain_synthetic.json
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,10 @@ from harness import ROOT  # noqa: F401 (makes the project importable)
 from matplotlib.figure import Figure
 from scipy import stats
 
+from command_line import Parser, run
 from engine.report.comparison import LEVEL, RESAMPLES, SEED, pooled_hmean
+from errors import InputError
+from files import read_text
 
 TEACHER, ALONE = "teacher", "student alone"
 HEADLINES = {"hmean": "hmean, %", "ap": "AP, %"}  # of text, of objects
@@ -213,14 +215,18 @@ def write_plot(runs: Sequence[Run], path: Path) -> None:
 
 
 def read_runs(path: Path) -> tuple[list[Run], str | None]:
-    """The runs of a results.json, and the name of its control."""
-    content = json.loads(path.read_text())
+    """The runs of a results.json, and the name of its control; InputError for another file."""
     known = [field.name for field in fields(Run)]
-    runs = [Run(**{key: value for key, value in run.items() if key in known}) for run in content["runs"]]
-    return runs, content.get("control")
+    try:
+        content = json.loads(read_text(path, limit=None))
+        runs = [Run(**{key: value for key, value in run.items() if key in known}) for run in content["runs"]]
+        return runs, content.get("control")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: is no results.json of distillation_gain.py ({error})") from error
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Prints the table of a study again, from its results.json.")
+    parser = Parser(description="Prints the table of a study again, from its results.json.")
     parser.add_argument("results", type=Path, metavar="FILE")
-    print(table(*read_runs(parser.parse_args().results)))
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    run(lambda args: print(table(*read_runs(args.results))), parser)

@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
@@ -20,7 +21,7 @@ def recomputed(module: nn.Module, *inputs: Any) -> Any:
 @contextmanager
 def _statistics_untouched(module: nn.Module) -> Iterator[None]:
     """The second forward pass must not move the running statistics of batch norms a second time."""
-    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

@@ -44,7 +44,7 @@ class OneByOne(nn.Module):
         losses = dict(self.student(batch.images, batch.sizes, batch.targets).losses)
         for index, (teacher, centers) in enumerate(zip(self.teachers, self.centers)):
             with torch.no_grad():
-                _, (taught,) = teacher.features(batch.images)
+                taught = list(teacher.features(batch.images)[0].values())[: len(STRIDES)]
                 found = teacher(batch.images, batch.sizes).detections
                 values = [centre_values(taught, b, target, centers) for b, target in enumerate(batch.targets)]
             learners = [(f"branch{index + 1}", self.branches[index], branches[index])]

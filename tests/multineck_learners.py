@@ -27,6 +27,7 @@ def random_centers(seed: int, labels: tuple[int, ...] = (1, 2, 2, 3)) -> Centers
 
 def build(number: int = 2, **options) -> MultiNeckDistiller:
     torch.manual_seed(0)
-    teachers = [SmallDetector(detections=detections(seed)) for seed in range(number)]
+    # The second has a multi-neck, too: it teaches the pyramid that its heads use.
+    teachers = [SmallDetector(1 + (seed == 1), detections=detections(seed)) for seed in range(number)]
     options = {"centers": [random_centers(seed) for seed in range(number)], "channels": CHANNELS, **options}
     return trained_contexts(MultiNeckDistiller(SmallDetector(branches=number), None, teachers, **options))

@@ -30,6 +30,7 @@ from dataset.text.transforms import Geometry, map_points
 from engine import cli
 from engine.experiment import load_experiment
 from engine.outputs import data_places
+from engine.report.analysis import require_text
 from engine.visualise import denormalise, save_picture
 from errors import InputError, say
 from files import check_output
@@ -127,6 +128,7 @@ def main(args: argparse.Namespace) -> None:
         if (getattr(args, name) or 0) < 0:
             raise InputError(f"--{name} {getattr(args, name)}: expected 0 or more")
     cfg = load_experiment(args.config, args.cfg_options)
+    require_text(cfg.task, "this tool")
     split = getattr(cfg.data, args.split)
     if split is None:
         raise InputError(f"{args.config}: has no data.{args.split}; choose another --split")

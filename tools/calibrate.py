@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"--max-steps {args.max_steps}: expected 1 or more images, or -1 for all")
     check_output("OUT", args.out, [args.checkpoint], folder=False)
     cfg = load_experiment(args.config, args.cfg_options)
-    require_text(cfg.task, "this choice")
+    require_text(cfg.task, "this tool")
     settings = cfg.test_cfg
     dataset = cfg.task.test_set(cfg.data.test, settings)
     detector, _ = Evaluator.of(cfg, args.checkpoint, resolve_device(args.device), args.precision, 1)

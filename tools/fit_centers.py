@@ -38,11 +38,11 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"--k {args.k} --seed {args.seed}: expected at least 1 centre, and a seed from 0 to 2^32 - 1")
     if args.plot and Path(args.plot).suffix not in (".png", ".pdf", ".svg"):
         raise InputError(f"{args.plot}: cannot be drawn as '{Path(args.plot).suffix}'; use .png or .pdf")
-    if args.out and Path(args.out).exists():
-        load_centers(args.out)  # nothing else is replaced
     for option in ("out", "plot"):
         if given := getattr(args, option):
             check_output(f"--{option}", given, args.features, folder=False)
+    if args.out and Path(args.out).exists():
+        load_centers(args.out)  # nothing else is replaced
     for path in args.features:
         features = read_features(path)
         centers = fit_centers(features, args.k, args.seed)

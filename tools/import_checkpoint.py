@@ -21,6 +21,7 @@ from command_line import Parser
 from engine import cli
 from engine.experiment import load_experiment
 from engine.outputs import data_places
+from engine.report.analysis import require_text
 from engine.training.checkpoint import new_detector, save_checkpoint
 from errors import InputError, say
 from files import check_output
@@ -31,6 +32,7 @@ from models.weights import read_checkpoint, state_dict_of
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_experiment(args.config, args.cfg_options)
+    require_text(cfg.task, "this tool")
     check_output("DST", args.dst, [args.src, args.config, *data_places(cfg.data)], folder=False)
     checkpoint = read_checkpoint(args.src)
     published = state_dict_of(checkpoint, args.src)

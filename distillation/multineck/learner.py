@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distillation.base import LEARNERS, Distiller, StepResult, weights_of_teachers
-from distillation.fgd_terms import LEVEL_STRIDES, PyramidTerms, box_masks
+from distillation.fgd_terms import LEVEL_STRIDES, PyramidTerms, box_masks, pyramid_of
 from distillation.masks import centre_mask, proposal_mask
 from distillation.multineck.centers import Centers, centre_weights, nearest_mse
 from distillation.multineck.roi_features import TOP_CHANNELS, roi_descriptors
@@ -125,9 +125,9 @@ class MultiNeckDistiller(Distiller):
     def _teach(self, teacher: nn.Module, batch: Any) -> tuple[Sequence[Tensor], Sequence[Mapping[str, Tensor]]]:
         """P2..P5 of a teacher and its detections; proposals and heads only run if these are needed."""
         if not self.use_proposals:
-            return teacher.features(batch.images)[1][0], []
+            return pyramid_of(teacher, batch.images), []
         output = teacher(batch.images, batch.sizes)
-        return output.branches[0], output.detections
+        return output.pyramid[: len(LEVEL_STRIDES)], output.detections
 
     @torch.no_grad()
     def object_masks(

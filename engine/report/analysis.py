@@ -115,7 +115,7 @@ class Analysis:
 def require_text(task: Task, field: str) -> None:
     """InputError for object detectors, which have no report; `field` is the option that asks for one."""
     if not isinstance(task, TextTask):
-        raise InputError(f"{field}: is for text detectors, and this config is of an object detector; leave it out")
+        raise InputError(f"{field}: is for text detectors, and this config is of an object detector")
 
 
 def predict_everything(

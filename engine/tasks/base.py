@@ -99,8 +99,8 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def check_labels(self, detector: nn.Module, dataset: Dataset) -> None:
-        """Checks that a network's detections can be scored on a test set: InputError for other classes."""
+    def check_labels(self, detector: nn.Module, dataset: Dataset, settings: Any) -> None:
+        """Checks that a network's detections can be scored: InputError for other classes, or without masks."""
 
     @abstractmethod
     def test_transform(self, section: Mapping[str, Any]) -> Callable[..., Any]:

@@ -38,6 +38,7 @@ from models import paste_masks
 logger = logging.getLogger(__name__)
 
 RESULTS = "results.json"  # file name of the results in a folder
+NO_MASKS = "test_cfg.variant='segm': this detector has no masks; use 'bbox'"
 _MASK_THRESHOLD = 0.5  # probability that a pixel belongs to the object
 
 
@@ -110,8 +111,11 @@ class ObjectTask(Task):
             raise InputError(f"{dataset.ground_truth}: has no box to find: nothing can be scored; give another file")
         return dataset
 
-    def check_labels(self, detector: nn.Module, dataset: CocoDataset) -> None:
+    def check_labels(self, detector: nn.Module, dataset: CocoDataset, settings: ObjectTestSettings) -> None:
         label_map(detector, dataset)
+        heads = detector.roi_heads
+        if settings.variant == "segm" and not (getattr(heads, "mask_head", None) and heads.predict_masks):
+            raise InputError(NO_MASKS)
 
     def test_transform(self, section: Mapping[str, Any]) -> ObjectTestTransform:
         known = keywords(ObjectTestTransform).keys() & section.keys()
@@ -267,7 +271,7 @@ def to_original(
     result: dict[str, Any] = {"boxes": boxes, "labels": labels, "scores": scores}
     if with_masks:
         if masks is None:
-            raise InputError("test_cfg.variant='segm': this detector has no masks; use 'bbox'")
+            raise InputError(NO_MASKS)
         result["segmentations"] = []
         for box, mask in zip(torch.from_numpy(boxes), torch.from_numpy(masks)):
             pasted = paste_masks(mask[None], box[None], original_size)  # one by one: 100 large masks need much memory

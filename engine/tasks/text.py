@@ -112,7 +112,7 @@ class TextTask(Task):
     def unlabelled(self, path: Path, key: int) -> TextRecord:
         return TextRecord(path, [], np.zeros(0, bool), [])
 
-    def check_labels(self, detector: nn.Module, dataset: TextDataset) -> None:
+    def check_labels(self, detector: nn.Module, dataset: TextDataset, settings: TestSettings) -> None:
         """Text has no classes."""
 
     def network_input(self, sample: TestSample) -> NetworkInput:

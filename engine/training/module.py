@@ -140,7 +140,10 @@ class TrainingModule(L.LightningModule):
         parameters = {name: p for name, p in self.learner.named_parameters() if p.requires_grad}
         layer_norms = [module for module in self.learner.modules() if isinstance(module, nn.LayerNorm)]
         of_planes = {id(p) for module in layer_norms for p in module.parameters()}  # have more than one dimension
-        kinds = {name: (".backbone." in name, p.ndim < 2 or id(p) in of_planes) for name, p in parameters.items()}
+        kinds = {
+            name: (".backbone." in name and ".backbone.fpn." not in name, p.ndim < 2 or id(p) in of_planes)
+            for name, p in parameters.items()
+        }
         groups = []
         for backbone, norms in product((True, False), repeat=2):
             own = [p for name, p in parameters.items() if kinds[name] == (backbone, norms)]

@@ -202,7 +202,7 @@ def _measure(cfg: Experiment, student: torch.nn.Module, precision: str, folder: 
         return None
     task, settings = cfg.task, cfg.test_cfg
     dataset = task.test_set(cfg.data.test, settings)
-    task.check_labels(student, dataset)
+    task.check_labels(student, dataset, settings)
 
     def measure(trainer: L.Trainer, detector: torch.nn.Module) -> Mapping[str, Any]:
         own = range(trainer.global_rank, len(dataset), trainer.world_size)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import shlex
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -17,6 +19,7 @@ from torch.utils.data import DataLoader, Subset
 
 from dataset import CocoDataset, ObjectBatch, ObjectTestTransform, collate_objects
 from distillation import Centers, load_centers
+from distillation.fgd_terms import pyramid_of
 from distillation.multineck.feature_files import FeatureWriter
 from distillation.multineck.provenance import Provenance, tensors_sha256
 from distillation.multineck.roi_features import TOP_CHANNELS, roi_descriptors
@@ -27,6 +30,7 @@ from engine.precision import autocast
 from engine.training.teachers import Teacher
 from errors import InputError
 from files import file_sha256, files_sha256
+from models.layers import require_range
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +50,7 @@ def provenance(cfg: Experiment, teacher: Teacher, dataset: CocoDataset, precisio
         annotation=str(dataset.ground_truth),
         annotation_sha256=file_sha256(dataset.ground_truth),
         images=len(dataset),
-        images_sha256=files_sha256(map(dataset.image_path, range(len(dataset)))),
+        images_sha256=_images_sha256(dataset),
         settings={**_sides(dataset), "top_channels": _top_channels(cfg), "precision": precision},
     )
 
@@ -95,7 +99,7 @@ def collect(
             with torch.inference_mode():
                 with autocast(precision, device):
                     images = batch.images.to(device, memory_format=torch.channels_last)
-                    _, (levels, *_) = network.features(images)
+                    levels = pyramid_of(network, images)
                 [target] = batch.to(device).targets
                 descriptors = roi_descriptors(levels, [target["boxes"]], _top_channels(cfg))
             if not descriptors.isfinite().all():
@@ -133,6 +137,12 @@ def centers_of(cfg: Experiment, teachers: Sequence[Teacher], dataset: CocoDatase
     return found
 
 
+@lru_cache(maxsize=1)
+def _images_sha256(dataset: CocoDataset) -> str:
+    """Of all its image files, which are read for it: once for all teachers."""
+    return files_sha256(map(dataset.image_path, range(len(dataset))))
+
+
 def features_path(folder: Path, number: int) -> Path:
     """Path of the features of teacher `number`, from 1, in the folder of a run."""
     return folder / f"roi_features_teacher{number}.npz"
@@ -157,4 +167,6 @@ def _sides(dataset: CocoDataset) -> dict[str, int]:
 
 
 def _top_channels(cfg: Experiment) -> int:
-    return cfg.distiller.options.get("top_channels", TOP_CHANNELS)
+    top_channels = cfg.distiller.options.get("top_channels", TOP_CHANNELS)
+    require_range("distiller", 1, math.inf, top_channels=top_channels)
+    return top_channels

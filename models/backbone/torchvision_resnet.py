@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models._utils import IntermediateLayerGetter
 
 from errors import InputError
@@ -78,7 +79,7 @@ class TorchvisionResNet(IntermediateLayerGetter):
     def _frozen(self) -> list[nn.Module]:
         stages = [f"layer{stage}" for stage in range(1, self.frozen_stages + 1)]
         parts = [self[name] for name in (["conv1", "bn1", *stages] if stages else [])]
-        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)] if self.freeze_norm else []
+        norms = [m for m in self.modules() if isinstance(m, _BatchNorm)] if self.freeze_norm else []
         return parts + norms
 
 

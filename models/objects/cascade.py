@@ -59,6 +59,7 @@ class CascadeHeads(nn.Module):
             )
             for iou, box_weights in zip(STAGE_IOUS, STAGE_BOX_WEIGHTS)
         )  # fmt: skip
+        self.score_thresh = score_thresh
         self.mask = mask
         self.predict_masks = predict_masks
         if mask:

@@ -1,5 +1,6 @@
 """The published recipe in a given time: its plan, its table, and the whole in miniature."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from icdar_files import QUAD, layout
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from full_size import ALONE, CONFIGS, DISTILLED, TEACHER, epochs, table
+from full_size import ALONE, CONFIGS, DISTILLED, TEACHER, FullSize, epochs, table
 
 from errors import InputError
 
@@ -43,6 +44,21 @@ def test_the_table_of_hand_computed_figures():
     runs = [{"name": TEACHER, "epochs": 3, "steps": 30, "seconds": 90.0, "hmean": 0.4321}]
     text = table({"runs": runs, "timed": timed(2, 1, 1), "peak_tflops": 1.0})
     assert text.splitlines()[2] == "| teacher | 3 | 30 | 2.0 | 2000 | 25% | 43.21 | 1.5 |"
+
+
+def test_a_training_is_timed_as_the_scripts_train(tmp_path, monkeypatch):
+    root = layout(tmp_path / "data", {f"img_{number}": f"{QUAD},word\n" for number in range(1, 4)})
+    monkeypatch.setattr("full_size.STEPS", 1)
+    monkeypatch.setattr("full_size.WARM_UP", 1)
+    args = argparse.Namespace(
+        out=tmp_path / "out", root=root, size=64, batch_size=2, workers=0, device="cpu", precision="32",
+        cfg_options=["data.train.short_size=64"], teacher_weights=None, student_weights=None,
+    )  # fmt: skip
+    study = FullSize(args)
+    found = study.timed()
+    assert [*found] == [*CONFIGS] and {row["images_per_step"] for row in found.values()} == {2}
+    assert all(row["seconds_per_step"] > 0 and row["tflop_per_step"] > 0 for row in found.values())
+    assert found[TEACHER]["tflop_per_step"] > found[ALONE]["tflop_per_step"]
 
 
 @pytest.mark.slow

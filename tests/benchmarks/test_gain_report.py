@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_script
 from scipy import stats
 from tables import cells
 
@@ -102,3 +102,12 @@ def test_plot_of_any_number_of_learners(tmp_path):
         names = [TEACHER, ALONE, *(f"learner {i}" for i in range(count))]
         write_plot([run_of(name, seed, 0.1 * seed) for name in names for seed in range(3)], tmp_path / "plot.png")
         assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("content", ["text", "[]", '{"runs": [{"learner": "kkd"}]}', '{"runs": 5}'])
+def test_what_is_no_study_is_one_line(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    assert "is no results.json of distillation_gain.py" in run_script(
+        "benchmarks/gain_report.py", tmp_path / "a.json", code=2
+    )
+    assert "none.json: cannot be opened" in run_script("benchmarks/gain_report.py", tmp_path / "none.json", code=2)

@@ -24,7 +24,7 @@ def expected_terms(learner: MultiNeckDistiller, batch, index: int, centers: Cent
     """Terms of a branch without weights, summed over levels, everything taken from teacher `index` alone."""
     student = [level.detach() for level in learner.student(batch.images, batch.sizes, batch.targets).branches[index]]
     teacher = learner.teachers[index](batch.images, batch.sizes)
-    pyramid = [level.double().numpy() for level in teacher.branches[0]]
+    pyramid = [level.double().numpy() for level in teacher.pyramid]
     values = [
         [
             reference.centre_value(

@@ -83,10 +83,11 @@ def test_a_student_takes_the_names_of_its_training_set(tmp_path):
     TASK.check_student(student, {"train": {}}, coco_files.dataset_of(root))
     assert student.classes == ("car", "cat", "kite")
     other = coco_files.dataset_of(coco_files.write(tmp_path / "other", without({"kite"})), training=False)
-    TASK.check_labels(student, other)
+    TASK.check_labels(student, other, ObjectTestSettings())
     renamed = coco_files.changed("categories", 0, name="dog")
     with pytest.raises(InputError, match="has the class 'dog'"):
-        TASK.check_labels(student, coco_files.dataset_of(coco_files.write(tmp_path / "renamed", renamed), False))
+        other = coco_files.dataset_of(coco_files.write(tmp_path / "renamed", renamed), False)
+        TASK.check_labels(student, other, ObjectTestSettings())
 
 
 def test_weights_to_start_from_with_other_labels_are_said(tmp_path, caplog):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from object_networks import HEADS, small_rcnn
 
-from engine.tasks.objects import to_original
+from engine.tasks import TASKS
+from engine.tasks.objects import ObjectTestSettings, to_original
+from errors import InputError
 from eval.coco import decode_mask
+from models import build_detector
 from post_processing import decode_pan, decode_psenet, decoder
 
 FOUND = dict(
@@ -33,6 +39,22 @@ def test_masks_are_cut_at_a_probability_of_one_half():
     result = to_original(**faint, size=(20, 20), original_size=(40, 80), with_masks=True)
     columns = np.nonzero(decode_mask(result["segmentations"][0]))[1]
     assert abs(columns.min() - 48) <= 1
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_detectors_that_find_nothing_say_their_threshold_and_those_without_masks_have_none(heads):
+    task, classes = TASKS["objects"], ("a", "b", "c")
+    detector = build_detector(small_rcnn(heads, score_thresh=0.25))
+    assert "0 detections of at least 0.25" in task.highest(SimpleNamespace(detector=detector), None)
+    detector.classes, dataset = classes, SimpleNamespace(classes=classes)
+    task.check_labels(detector, dataset, ObjectTestSettings())
+    for with_masks in (True, False):
+        detector.roi_heads.predict_masks = with_masks
+        if with_masks and heads != "faster":
+            task.check_labels(detector, dataset, ObjectTestSettings(variant="segm"))
+        else:
+            with pytest.raises(InputError, match="this detector has no masks; use 'bbox'"):
+                task.check_labels(detector, dataset, ObjectTestSettings(variant="segm"))
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,18 @@ import lightning as L
 import pytest
 import torch
 from conftest import ROOT, run_process, run_script
+from object_networks import small_rcnn
 from torch.optim.swa_utils import AveragedModel
 from training_record import Draw, norm, note_draws, rates
 
+from distillation import SupervisedObjects
 from engine.experiment import load_experiment
+from engine.settings import TrainSettings
 from engine.training import run as training
 from engine.training.callbacks import WeightAverage
 from engine.training.checkpoint import new_detector
+from engine.training.module import TrainingModule
+from models import build_detector
 from models.weights import read_checkpoint
 
 IMAGES = 6  # of the small data set
@@ -113,6 +118,15 @@ def test_the_backbone_has_its_share_of_the_learning_rate(steps_of, configs):
 
 
 # ------------------------------------------------------------------------------------------------------ the average
+
+
+def test_the_neck_of_an_object_detector_is_no_backbone():
+    """It stands below `backbone` there."""
+    settings = TrainSettings(backbone_lr_factor=0.1)
+    learner = SupervisedObjects(build_detector(small_rcnn(neck="MultiNeckFPN")))
+    groups = TrainingModule(learner, settings, 1).parameter_groups()
+    slow = {id(p) for group in groups for p in group["params"] if group["lr_factor"] == 0.1}
+    assert slow == {id(p) for p in learner.student.backbone["body"].parameters() if p.requires_grad}
 
 
 def test_the_average_is_kept_on_the_device_that_trains():

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchvision
 from object_networks import small_rcnn
+from torch import nn
 
 from errors import InputError
 from models.backbone.torchvision_resnet import TorchvisionResNet
@@ -51,6 +52,14 @@ def test_torchvisions_registry_is_asked_only_by_name(imagenet_file, tmp_path, mo
     place.write_bytes(imagenet_file.read_bytes())  # where the message says
     backbone = TorchvisionResNet(18, pretrained="torchvision:IMAGENET1K_V1")
     assert torch.equal(backbone.layer4[1].conv2.weight, torch.load(imagenet_file)["layer4.1.conv2.weight"])
+
+
+def test_norms_over_several_gpus_stay_frozen_too(imagenet_file):
+    """As with --sync-batchnorm, which replaces them at the start."""
+    backbone = TorchvisionResNet(18, str(imagenet_file), freeze_norm=True)
+    replaced = nn.SyncBatchNorm.convert_sync_batchnorm(backbone)
+    norms = [m for m in replaced.eval().train().modules() if isinstance(m, nn.SyncBatchNorm)]
+    assert len(norms) == 20 and not any(norm.training for norm in norms)
 
 
 def test_loaded_weights_are_frozen_as_usual_and_random_ones_train(imagenet_file):
