@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
+from scipy import stats
 from tables import cells
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -179,7 +180,21 @@ def test_the_gains_with_few_labels_in_the_text_are_those_of_the_study():
     assert with_interval(*gains("light_s_few", control)) in page
     assert f"the gain is {with_interval(*gains('light_s_few', distilled_fast, base=fast))}" in page
     [above] = gains("light_s_few", distilled)
-    assert "(over images it is {:.1f} to {:.1f})".format(*above.images) in page
+    assert "over images it is {:.1f} to {:.1f})".format(*above.images) in page
+    assert (len(above.differences), sum(one > 0 for one in above.differences)) == (10, 7)  # as words there
+    first, later = (
+        [run for run in read_runs(ROOT / "benchmarks/results/gain_light_s_few.json")[0] if run.seed in own]
+        for own in (range(5), range(5, 10))
+    )
+    for runs, says in ((first, "which had {}"), (later, "by themselves have {}")):
+        of = {name: [run for run in runs if run.learner == name] for name in (ALONE, distilled)}
+        assert says.format(with_interval(gain(of[distilled], of[ALONE]))) in page
+    assert (
+        "that of all ten is {:.1f} to {:.1f}.".format(
+            *stats.t.interval(0.975, 9, above.mean, stats.sem(above.differences))
+        )
+        in page
+    )
     rows = cells(table(*read_runs(ROOT / "benchmarks/results/gain_light_s_few.json")))
     everything = cells(table(*read_runs(ROOT / "benchmarks/results/gain_light_s.json")))
     begun = everything["light_s train_cfg.pretrain=weights/light_m_icdar2015.pth.tar"][1]
