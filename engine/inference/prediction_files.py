@@ -17,7 +17,7 @@ from engine.inference.predictor import Job
 from engine.inference.sources import Frame, Source, Video
 from engine.visualise import TooLarge, check_pictures, draw, draw_objects, save_picture
 from errors import InputError, say
-from files import check_output, read_bytes, write_aside
+from files import check_output, open_regular, write_aside
 from post_processing import Detection
 
 STEEP, TALL = 60, 1.5  # see `straightened`
@@ -210,7 +210,7 @@ class Json(Output):
 
     def check(self, sources: Sequence[Source], read: Sequence[Path]) -> None:
         check_output(self.option, self.path, [*read, *(source.path for source in sources)], folder=False)
-        if self.path.is_file() and read_bytes(self.path, limit=None)[:1] not in (b"", b"{"):
+        if self.path.is_file() and _first_byte(self.path) not in (b"", b"{"):
             raise InputError(f"{self.option} {self.path}: is a file of another kind; name a new one, FILE.json")
         self._order = [source.path for source in sources]
 
@@ -231,6 +231,11 @@ class Json(Output):
         content = {**self.about, "images": images, "skipped": skipped}
         with write_aside(self.path) as aside:
             aside.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _first_byte(path: Path) -> bytes:
+    with open_regular(path) as file:
+        return file.read(1)
 
 
 def entry_of(job: Job, classes: Sequence[str] | None) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from files import IMAGE_SUFFIXES, composed, is_hidden
 
 _FRAME = re.compile(r"_\d{6,}$")  # what Frame.name appends
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
-
 COUNTED = (".mp4", ".m4v", ".mov", ".avi")  # hold the number of their frames
 
 

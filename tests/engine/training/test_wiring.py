@@ -295,19 +295,3 @@ def test_the_random_state_and_the_images_are_functions_of_seed_epoch_batch_and_p
 def test_the_seed_decides_the_weights_that_a_run_starts_with(steps_of):
     one, again, other = (steps_of(f"train_cfg.seed={seed}", more=("--max-steps", 1))[0].before for seed in (1, 1, 2))
     assert all(map(torch.equal, one, again)) and not all(map(torch.equal, one, other))
-
-
-# ------------------------------------------------------------------------------------------------------- the profiler
-
-
-@pytest.mark.parametrize("epochs, batches", [(8, 10), pytest.param(5, 5, marks=pytest.mark.slow), (3, 0)])
-def test_the_profile_is_of_batches_10_to_20(steps_of, tmp_path, capfd, epochs, batches):
-    """Three batches an epoch: of a run that ends between both, what there is; of a shorter one, nothing, said so."""
-    path = tmp_path / "profiles" / "trace.json"
-    steps_of(f"train_cfg.epoch={epochs}", more=("--profile", path))
-    assert path.is_file() == (batches > 0)
-    if not batches:
-        return
-    events = json.loads(path.read_text())["traceEvents"]
-    assert sum(event["name"] == "aten::native_batch_norm" for event in events) > 0
-    assert sum(event["name"].startswith("Optimizer.step") for event in events) == batches
